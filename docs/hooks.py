@@ -1,0 +1,46 @@
+"""Tables of the docs that come from the code at build, so that they cannot differ from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    lines = [list(heads), ["---"] * len(heads), *(list(row) for row in rows)]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def refusal_codes() -> str:
+    """Every code of `InputRefused`, with what it means."""
+    from medseg.errors import REFUSAL_CODES
+
+    rows = [(f"`{code}`", meaning) for code, meaning in REFUSAL_CODES.items()]
+    return markdown_table(("code", "what it means"), rows)
+
+
+def columns() -> str:
+    """Every column of the table of measures."""
+    from medseg.measurement.columns import COLUMNS
+
+    rows = [(f"`{one.name}`", one.unit, one.definition, one.source) for one in COLUMNS]
+    return markdown_table(("column", "unit", "definition", "after"), rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
+    {"refusal-codes": refusal_codes, "columns": columns}
+)
+"""What a page may ask for with `<!-- table: NAME -->`."""
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the tables in place; MkDocs calls this for each page."""
+    for name, make in TABLES.items():
+        mark = f"<!-- table: {name} -->"
+        if mark in markdown:
+            markdown = markdown.replace(mark, make())
+    return markdown

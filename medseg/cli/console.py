@@ -1,0 +1,114 @@
+"""What commands show: tables and lines on stdout, progress and warnings on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from medseg.cli.errors import one_line
+
+ReportProgress = Callable[[int, int], None]
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; floats with up to 3 decimals, NaN and None as a dash."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left")
+    lines = [list(row) for row in rows]
+    for n, name in enumerate(columns):
+        numeric = bool(lines) and all(_is_number(line[n]) for line in lines)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(_cell(value)) for value in line))
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, width=_WIDTH_WITHOUT_TERMINAL)
+    console.print(table)
+
+
+def show_json(value: object) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def show_warnings(warnings: Iterable[tuple[str, str]]) -> None:
+    """One line on stderr for each (code, detail), repeated ones once."""
+    for code, detail in dict.fromkeys(warnings):
+        typer.echo(f"warning: {one_line(detail)} [{code}]", err=True)
+
+
+@contextmanager
+def progress_bar(label: str, *, quiet: bool = False) -> Iterator[ReportProgress]:
+    """Give a `progress(done, total)` that shows a bar with the time left on stderr.
+
+    Where stderr is no terminal it is a line a quarter instead.
+    """
+    if quiet:
+        yield _nothing
+        return
+    from rich.console import Console
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield _line_a_quarter(label)
+        return
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    parts = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*parts, console=console, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _nothing(done: int, total: int) -> None:
+    pass
+
+
+def _line_a_quarter(label: str) -> ReportProgress:
+    shown = 0
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown
+        quarter = 4 * done // max(total, 1)
+        if quarter > shown:
+            shown = quarter
+            typer.echo(f"{label}: {25 * quarter} %", err=True)
+
+    return report
+
+
+def rows_of(frame: Any, columns: Mapping[str, str]) -> list[list[object]]:
+    """The cells of a pandas table in these columns, row by row."""
+    return [list(row) for row in frame[list(columns)].itertuples(index=False, name=None)]
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _cell(value: object) -> str:
+    if value is None or value != value:  # noqa: PLR0124 - NaN alone differs from itself
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,91 @@
+"""`medseg models`: which models there are, and what one says of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medseg.cli.console import show_json, show_table
+from medseg.cli.errors import EXIT_CODES, reported
+from medseg.cli.options import Debug, Json, model_names
+
+if TYPE_CHECKING:
+    from medseg.card import Card
+
+models = typer.Typer(
+    name="models",
+    no_args_is_help=True,
+    help="List the models that come with medseg, or show one.",
+    epilog=EXIT_CODES,
+)
+
+
+@models.command("list", epilog=EXIT_CODES)
+def list_models(*, as_json: Json = False, debug: Debug = False) -> None:
+    """List the models that come with medseg."""
+    with reported(debug=debug, as_json=as_json):
+        from medseg.models import card_of, shipped
+
+        cards = [card_of(name) for name in shipped()]
+        if as_json:
+            show_json({"models": [_overview(card) for card in cards]})
+            return
+        columns = ("name", "version", "modality", "body part", "finds", "licence of the weights")
+        show_table("models", columns, [list(_overview(card).values()) for card in cards])
+
+
+@models.command("show", no_args_is_help=True, epilog=EXIT_CODES)
+def show_model(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=model_names,
+            help="Name of a shipped model, or the folder of a model package.",
+        ),
+    ],
+    *,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a model is for, what it needs and finds, its limits and its licences."""
+    with reported(debug=debug, as_json=as_json):
+        from medseg.models import card_of
+
+        card = card_of(name)
+        if as_json:
+            show_json(card.model_dump(mode="json"))
+            return
+        show_table(f"{card.name} {card.version}", ("", ""), _facts(card))
+
+
+def _overview(card: Card) -> dict[str, str]:
+    return {
+        "name": card.name,
+        "version": card.version,
+        "modality": card.modality,
+        "body_part": card.body_part,
+        "finds": ", ".join(one.name for one in card.classes),
+        "licence": card.licence.weights,
+    }
+
+
+def _facts(card: Card) -> list[tuple[str, str]]:
+    channels = [one.name + ("" if one.required else " (optional)") for one in card.channels]
+    return [
+        ("summary", card.summary),
+        ("intended use", card.intended_use),
+        ("limits", card.limits),
+        ("modality", card.modality),
+        ("body part", card.body_part),
+        ("channels", ", ".join(channels)),
+        ("finds", ", ".join(f"{one.name} ({one.kind})" for one in card.classes)),
+        ("spacing z y x (mm)", " ".join(f"{mm:g}" for mm in card.spacing_mm)),
+        ("backbone, head", f"{card.backbone.name}, {card.head.name}"),
+        ("trained on", f"{card.training.name}, {card.training.cases} cases"),
+        ("licence of the data", card.licence.data),
+        ("licence of the weights", card.licence.weights),
+        ("attribution", card.licence.attribution),
+        ("SHA-256 of the weights", card.weights_sha256),
+    ]

@@ -1,0 +1,145 @@
+"""`medseg segment`: one study in, every object with its measures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medseg.cli.console import progress_bar, show_json, show_warnings
+from medseg.cli.errors import reported
+from medseg.cli.measures import show_measures
+from medseg.cli.options import (
+    Debug,
+    Device,
+    Json,
+    ModalityName,
+    ModelName,
+    OutFolder,
+    Quiet,
+    Series,
+    UnitName,
+    VolumeNumber,
+)
+from medseg.cli.output import output_folder
+from medseg.errors import InputRefused
+
+if TYPE_CHECKING:
+    from medseg.card import Card
+    from medseg.types import Volume
+
+
+def _channels(given: list[str] | None) -> list[str] | None:
+    names = []
+    for word in given or []:
+        name, equals, path = word.partition("=")
+        if not (name and equals and path):
+            msg = f"wanted NAME=PATH, such as t1=t1.nii.gz; got {word!r}"
+            raise typer.BadParameter(msg)
+        if name in names:
+            msg = f"channel {name!r} is given twice"
+            raise typer.BadParameter(msg)
+        names.append(name)
+    return given
+
+
+def segment(  # noqa: PLR0913 - one parameter an option
+    study: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="DICOM folder, NIfTI, NRRD or MHA file; the first channel of the model.",
+        ),
+    ],
+    *,
+    out: OutFolder,
+    model: ModelName,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--channel",
+            metavar="NAME=PATH",
+            callback=_channels,
+            help="Another image of the same study, for a model with several channels; repeatable.",
+        ),
+    ] = None,
+    device: Device = "auto",
+    series: Series = None,
+    volume: VolumeNumber = None,
+    modality: ModalityName = None,
+    unit: UnitName = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Segment one study and write its objects and their measures.
+
+    OUT gets:
+
+    instances.nii.gz: one number an object; the higher score wins an overlap.
+    instances.seg.nrrd: every object whole, with its name and colour.
+    instances.csv: one row an object; volumes in ml, positions in LPS mm.
+    summary.json: counts, total volumes, versions, hashes, defaults, warnings.
+    preview.png: slices through the objects.
+
+    --modality and --unit hold for all channels, --series and --volume for INPUT.
+    """
+    with reported(debug=debug, as_json=as_json), output_folder(out) as folder:
+        from medseg.models import card_of
+
+        card = card_of(model)  # a name that is not there costs neither torch nor a reading
+        volumes = _read(
+            card,
+            study,
+            channel or [],
+            first={"series": series, "volume": volume},
+            every={"modality": modality, "unit": unit},
+        )
+        from medseg.inference import segment as find
+        from medseg.inference.results import write_results
+        from medseg.measurement import measure
+        from medseg.models import load_model
+
+        loaded = load_model(model)
+        with progress_bar("segment", quiet=quiet) as progress:
+            found = find(volumes, loaded, device=device, progress=progress)
+        table = measure(found, volumes[card.channels[0].name])
+        summary = write_results(volumes, found, folder, table=table)
+        show_warnings(summary.warnings)
+        if as_json:
+            show_json(summary.as_dict())
+        elif not quiet:
+            show_measures(f"{study.name}: {card.name} {card.version}", table)
+            typer.echo(summary.in_words())
+            typer.echo(f"{', '.join(summary.files)} are in {out}")
+
+
+def _read(
+    card: Card,
+    study: Path,
+    channels: list[str],
+    *,
+    first: Mapping[str, Any],
+    every: Mapping[str, Any],
+) -> dict[str, Volume]:
+    """INPUT as the first channel of the card, and the other channels by name."""
+    from medseg.io import check_values, read
+
+    main = card.channels[0].name
+    paths = {main: study}
+    for name, _, path in (word.partition("=") for word in channels):
+        if name == main:
+            raise InputRefused(
+                code="channel-unknown",
+                subject=f"--channel {name}",
+                detail=f"INPUT is the channel {name} already",
+                remedy="leave one of them out",
+            )
+        paths[name] = Path(path)
+    volumes = {}
+    for name, place in paths.items():
+        volumes[name] = read(place, **(first if name == main else {}), **every)
+        check_values(volumes[name], place.name)
+    return volumes

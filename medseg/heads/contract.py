@@ -1,0 +1,101 @@
+"""What every head gives and takes: training, inference and export ask nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from medseg.card import CardClass
+from medseg.transforms.grids import GridMap
+from medseg.types import Instance
+
+Raw = Any
+"""A head's own NamedTuple of tensors: what its network gives for a batch of windows."""
+
+
+@dataclass(frozen=True)
+class WindowTarget:
+    """The true objects of one window, for training.
+
+    Shapes: class_ids (N,) positions in the card's classes; boxes (N, 6) voxels
+    z0 y0 x0 z1 y1 x1; masks N tight boolean crops; cut (N,) true where the window cuts the
+    object; centres (N, 3) voxels (z, y, x): the centre of the object's box, of the whole object
+    where the loader knows it, so it may lie outside the window.
+    """
+
+    class_ids: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+    masks: tuple[NDArray[np.bool_], ...]
+    cut: NDArray[np.bool_]
+    centres: NDArray[np.float64]
+
+
+class MapSpec(NamedTuple):
+    """One dense output of a head, and how windows blend it.
+
+    `stride` is in voxels of the model's grid; `activation` turns the head's values into what is
+    averaged over windows and interpolated between voxels.
+    """
+
+    name: str
+    channels: int
+    stride: int
+    activation: Literal["softmax", "sigmoid", "none"]
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Blended maps of neighbouring slices of a volume, handed to a dense head and then freed.
+
+    `start` and `stop` are the slices of the image's grid (turned to S, P, L) that it settles.
+    `maps[name]` is (C, Z, Y, X) at its own stride; `grids[name]` takes indices of the image's
+    grid to indices of that array, which holds enough neighbours for every slice it settles.
+    `starts[name]` is the array's first slice in the whole map, and `margins[name]` says how many
+    of its first and last slices are such neighbours only.
+    """
+
+    start: int
+    stop: int
+    shape: tuple[int, int, int]
+    maps: Mapping[str, NDArray[np.float32]]
+    grids: Mapping[str, GridMap]
+    starts: Mapping[str, int]
+    margins: Mapping[str, tuple[int, int]]
+
+
+class DenseDecoder(Protocol):
+    """The decoding half of a dense head."""
+
+    maps: tuple[MapSpec, ...]
+
+    def group(self, slabs: Iterable[Slab], spacing_mm: Sequence[float]) -> list[Instance]:
+        """Instances on the image's grid (turned to S, P, L), numbered by class, then position."""
+
+
+class HeadParts(NamedTuple):
+    """A head: its network, its loss and its decoder, each usable alone.
+
+    `network(in_channels, channels, strides, classes, **arguments)` builds an `nn.Module` that takes
+    the backbone's pyramid; `loss(raw, targets, classes, spacing_mm)` gives named scalars;
+    `decoder(classes, **arguments)` decodes.
+    """
+
+    network: Callable[..., nn.Module]
+    loss: Callable[..., dict[str, Tensor]]
+    loss_weights: Mapping[str, float]
+    decoder: Callable[..., DenseDecoder]
+
+
+def organ_ids(classes: Sequence[CardClass]) -> list[int]:
+    """Positions of the classes that exclude each other in a voxel."""
+    return [n for n, one in enumerate(classes) if one.kind == "organ"]
+
+
+def lesion_ids(classes: Sequence[CardClass]) -> list[int]:
+    """Positions of the classes whose objects are separated and may lie inside an organ."""
+    return [n for n, one in enumerate(classes) if one.kind == "lesion"]

@@ -1,0 +1,253 @@
+"""What one study leaves in a folder: masks, table, summary and picture, all of them or none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medseg.io import write
+from medseg.io.atomic import atomic_path, output_error
+from medseg.measurement import ClassTotal, summarise
+from medseg.types import InputWarning, Instance, Instances, Volume
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABEL_MAP = "instances.nii.gz"
+SEGMENTATION = "instances.seg.nrrd"
+TABLE = "instances.csv"
+PREVIEW = "preview.png"
+SUMMARY = "summary.json"
+FILES = (LABEL_MAP, SEGMENTATION, TABLE, PREVIEW, SUMMARY)
+
+_SAID = ("versions", "input_sha256")
+_VERSIONS_OF = ("medseg", "torch", "monai", "numpy")
+_DECIMALS = {"_mm": 3, "_ml": 6}
+_OTHER_DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `summary.json` says of a run: JSON-able, without paths and without patient data.
+
+    `hidden_voxels` counts, for each instance that loses some, the voxels that the label map gives
+    to another one. `inputs` has one entry a channel. `provenance` is what `segment` recorded:
+    model, device, every default that was applied.
+    """
+
+    classes: Mapping[str, ClassTotal]
+    hidden_voxels: Mapping[int, int]
+    warnings: tuple[InputWarning, ...]
+    inputs: Mapping[str, Mapping[str, Any]]
+    provenance: Mapping[str, Any]
+    versions: Mapping[str, str]
+    files: tuple[str, ...] = FILES
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, in an order that is the same in every run."""
+        return {
+            "object_count": sum(total["count"] for total in self.classes.values()),
+            "classes": {
+                name: {**total, "volume_ml": round(total["volume_ml"], _DECIMALS["_ml"])}
+                for name, total in self.classes.items()
+            },
+            "hidden_voxels": {str(number): n for number, n in sorted(self.hidden_voxels.items())},
+            "warnings": [one._asdict() for one in self.warnings],
+            "inputs": {name: dict(facts) for name, facts in self.inputs.items()},
+            **dict(sorted(self.provenance.items())),
+            "versions": dict(self.versions),
+            "files": list(self.files),
+        }
+
+    def in_words(self) -> str:
+        """Counts and total volumes in one line."""
+        parts = [
+            f"{total['count']} {name} ({total['volume_ml']:.3f} ml)"
+            for name, total in self.classes.items()
+        ]
+        return ", ".join(parts) or "no objects"
+
+
+def write_results(
+    volume: Volume | Mapping[str, Volume],
+    instances: Instances,
+    out: Path,
+    *,
+    table: pd.DataFrame,
+) -> Summary:
+    """Write `FILES` into the folder `out`, which must be there; older ones are replaced.
+
+    `volume` is what was segmented, several channels by name with the first on the instances' grid;
+    `table` comes from `measure`. The same values give the same bytes. All files are written beside
+    the old ones first and take their places at the end, `summary.json` last: an error before that
+    leaves `out` as it was.
+
+    Raises OutputError where a file cannot be written.
+    """
+    from medseg.io.preview import write_preview  # matplotlib loads here, not for a table alone
+
+    volumes = {"image": volume} if isinstance(volume, Volume) else dict(volume)
+    image = next(iter(volumes.values()))
+    summary = summary_of(volumes, instances)
+    with _staged(out, summary.files) as stage:
+        write(without_overlaps(instances), stage / LABEL_MAP)
+        write(instances, stage / SEGMENTATION)
+        write_table(table, stage / TABLE)
+        write_preview(image, instances, stage / PREVIEW)
+        _write_text(json.dumps(summary.as_dict(), indent=2) + "\n", stage / SUMMARY)
+    return summary
+
+
+def summary_of(volumes: Mapping[str, Volume], instances: Instances) -> Summary:
+    """The summary of a run without writing anything."""
+    hidden = hidden_voxels(instances)
+    known = instances.provenance.get("input_sha256", {})
+    given = [*instances.warnings, *(one for image in volumes.values() for one in image.warnings)]
+    if hidden:
+        detail = (
+            f"objects overlap, and {LABEL_MAP} gives each voxel to the higher score: it hides "
+            f"{sum(hidden.values())} voxels of {len(hidden)} objects; {SEGMENTATION} has them all"
+        )
+        given.append(InputWarning("overlap-hidden", detail))
+    return Summary(
+        classes=summarise(instances),
+        hidden_voxels=hidden,
+        warnings=tuple(dict.fromkeys(given)),
+        inputs={name: _facts(image, known.get(name)) for name, image in volumes.items()},
+        provenance={key: one for key, one in instances.provenance.items() if key not in _SAID},
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on; reads metadata alone, so nothing is imported."""
+    found = {}
+    for name in _VERSIONS_OF:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return {**found, "python": platform.python_version()}
+
+
+def volume_sha256(volume: Volume) -> str:
+    """SHA-256 of the voxels, their type, shape and affine; not of any tag or path.
+
+    Hashes the text `<dtype> <z> <y> <x>` and a line end, the little-endian C-ordered voxels, and
+    the affine as 16 little-endian float64.
+    """
+    array = volume.array.astype(volume.array.dtype.newbyteorder("<"), order="C", copy=False)
+    shape = " ".join(str(length) for length in array.shape)
+    affine = (volume.geometry.affine + 0.0).astype("<f8")  # -0.0 and 0.0 are one affine
+    digest = hashlib.sha256(f"{array.dtype.str} {shape}\n".encode())
+    digest.update(array.reshape(-1).view(np.uint8).data)
+    digest.update(affine.tobytes())
+    return digest.hexdigest()
+
+
+def hidden_voxels(instances: Instances) -> dict[int, int]:
+    """Voxels of each instance that a label map gives to another; those that lose none are out."""
+    labels = instances.to_labelmap(on_overlap="higher_score")
+    lost = {
+        item.id: int(np.count_nonzero(labels[item.box][item.mask] != item.id))
+        for item in instances.items
+    }
+    return {number: voxels for number, voxels in lost.items() if voxels}
+
+
+def without_overlaps(instances: Instances) -> Instances:
+    """The instances as a label map shows them: each voxel goes to the higher score.
+
+    One that is hidden wholly is left out.
+    """
+    labels = instances.to_labelmap(on_overlap="higher_score")
+    return replace(
+        instances, items=[part for item in instances.items if (part := _visible(item, labels))]
+    )
+
+
+def _visible(item: Instance, labels: Any) -> Instance | None:
+    mask = labels[item.box] == item.id
+    if np.array_equal(mask, item.mask):
+        return item
+    z, y, x = (part.start for part in item.box)
+    return Instance.from_mask(
+        mask,
+        id=item.id,
+        class_name=item.class_name,
+        kind=item.kind,
+        score=item.score,
+        offset=(z, y, x),
+    )
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV: UTF-8, LF, decimals fixed by unit, an empty cell for NaN.
+
+    Millimetres get 3 decimals, millilitres 6, other fractions 4.
+    """
+    text = table.copy()
+    for name in text.columns:
+        if text[name].dtype.kind == "f":
+            decimals = _DECIMALS.get(f"_{name.rpartition('_')[2]}", _OTHER_DECIMALS)
+            text[name] = [_fixed(value, decimals) for value in text[name]]
+    _write_text(text.to_csv(index=False, lineterminator="\n"), path)
+
+
+def table_as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON-able values; NaN is None."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return rows
+
+
+def _fixed(value: float, decimals: int) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: no "-0.000"
+
+
+def _facts(volume: Volume, sha256: str | None) -> dict[str, Any]:
+    geometry = volume.geometry
+    return {
+        "sha256": sha256 or volume_sha256(volume),
+        "shape_zyx": list(geometry.shape),
+        "spacing_mm_zyx": [round(mm, 6) for mm in geometry.spacing_mm],
+        "modality": volume.modality,
+        "unit": volume.unit,
+    }
+
+
+def _write_text(text: str, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+@contextmanager
+def _staged(out: Path, names: tuple[str, ...]) -> Iterator[Path]:
+    """Give a folder inside `out`; what lies in it under `names` takes its place at the end."""
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=".partial-", dir=out, ignore_cleanup_errors=True
+        ) as stage:
+            yield Path(stage)
+            for name in names:
+                _replace(Path(stage) / name, out / name)
+    except OSError as error:
+        raise output_error(error, out) from error
+
+
+def _replace(new: Path, old: Path) -> None:
+    try:
+        new.replace(old)
+    except OSError as error:
+        raise output_error(error, old) from error

@@ -1,0 +1,114 @@
+"""A study to instances: the one line that CLI, plugin and batch share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from medseg.inference.dense import blended_slabs
+from medseg.inference.engines import TorchEngine, choose_device, window_runner
+from medseg.inference.windows import plan_windows
+from medseg.models.loading import Model
+from medseg.transforms.grids import GridMap
+from medseg.transforms.pipeline import Prepared, preprocess
+from medseg.types import Box, Instance, Instances, Volume, reoriented_array
+
+LIBRARIES = ("medseg", "torch", "monai", "numpy")
+
+
+def segment(
+    volumes: Volume | Mapping[str, Volume],
+    model: Model,
+    *,
+    device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> Instances:
+    """Find every organ and lesion that `model` knows, as instances on the image's own grid.
+
+    Several channels are given by name; the first of the card gives the grid. `device` is auto,
+    cpu or cuda. `progress(done, total)` counts windows and may raise to cancel.
+
+    Raises:
+        InputRefused: the input is of another modality, lacks a channel, is constant, or else does
+            not suit the model.
+    """
+    prepared = preprocess(volumes, model.card)
+    chosen = choose_device(device)
+    plan = plan_windows(
+        prepared.geometry.shape,
+        model.card.window_shape,
+        overlap=model.card.window_overlap,
+        multiple=model.network.multiple,
+    )
+    engine = TorchEngine(model.network.to(chosen).eval(), model.decoder.maps, chosen)
+    slabs = blended_slabs(
+        window_runner(prepared.image, plan.window, engine.maps),
+        model.decoder.maps,
+        plan,
+        prepared.turned_geometry.shape,
+        GridMap.between(prepared.turned_geometry, prepared.geometry),
+        progress,
+    )
+    items = model.decoder.group(slabs, prepared.geometry.spacing_mm)
+    return Instances(
+        prepared.image_geometry,
+        [turned_back(item, prepared) for item in items],
+        model.card.instance_classes,
+        prepared.warnings,
+        _provenance(volumes, model, prepared, chosen),
+    )
+
+
+def turned_back(item: Instance, prepared: Prepared) -> Instance:
+    """An instance from the grid turned to S, P, L on the image's own axes."""
+    back = (prepared.axes.index(0), prepared.axes.index(1), prepared.axes.index(2))
+    parts = []
+    for new, old in enumerate(back):
+        part, length = item.box[old], prepared.turned_geometry.shape[old]
+        if prepared.flips[old]:
+            part = slice(length - part.stop, length - part.start)
+        parts.append((new, part))
+    z, y, x = (part for _, part in parts)
+    flips = (prepared.flips[back[0]], prepared.flips[back[1]], prepared.flips[back[2]])
+    box: Box = (z, y, x)
+    crop = item.probability
+    return replace(
+        item,
+        box=box,
+        mask=reoriented_array(item.mask, back, flips),
+        probability=None if crop is None else reoriented_array(crop, back, flips),
+    )
+
+
+def content_hash(volume: Volume) -> str:
+    """SHA-256 of a volume's values, type and grid: equal for equal images, whatever the file."""
+    digest = hashlib.sha256(f"{volume.array.dtype.str} {volume.geometry.shape}".encode())
+    digest.update((volume.geometry.affine + 0.0).tobytes())
+    digest.update(np.ascontiguousarray(volume.array).tobytes())
+    return digest.hexdigest()
+
+
+def _provenance(
+    volumes: Volume | Mapping[str, Volume], model: Model, prepared: Prepared, device: torch.device
+) -> dict[str, Any]:
+    card = model.card
+    given = {card.channels[0].name: volumes} if isinstance(volumes, Volume) else volumes
+    return {
+        "versions": {name: version(name) for name in LIBRARIES},
+        "model": {
+            "name": card.name,
+            "version": card.version,
+            "weights_sha256": card.weights_sha256,
+            "licence": card.licence.weights,
+        },
+        "input_sha256": {name: content_hash(one) for name, one in given.items()},
+        "device": str(device),
+        "precision": "float32",
+        "defaults": list(prepared.defaults),
+    }

@@ -1,0 +1,132 @@
+"""Files appear whole or not at all: write under another name, flush, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from medseg.errors import OutputError
+
+_NO_ROOM = frozenset(
+    number
+    for number in (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG)
+    if number is not None
+)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success what was written there becomes `path`.
+
+    The name keeps all suffixes of `path`, so that writers which choose a format by suffix choose
+    the same one. The file is flushed to the disk before it takes the place of an older one. If the
+    block raises, or wrote nothing, the temporary file is removed and an older `path` stays as it
+    was.
+
+    Raises OutputError (`folder-missing`, `not-a-folder`, `is-a-folder`, `not-writable`,
+    `disk-full`, `write-failed`) for what the operating system refuses.
+    """
+    target = Path(path)
+    _check_place(target)
+    temporary = target.with_name(f".{secrets.token_hex(4)}.partial.{target.name}")
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(target)
+    except OSError as error:
+        raise output_error(error, target) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    _flush_folder(target.parent)
+
+
+def writable_folder(path: Path) -> Path:
+    """Make the folder `path` with its parents if it is missing, and see that it can be written to.
+
+    Raises OutputError (`not-a-folder`, `not-writable`, `disk-full`, `write-failed`).
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{secrets.token_hex(4)}.partial"
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise output_error(error, folder) from error
+    return folder
+
+
+def output_error(error: OSError, path: Path) -> OutputError:
+    """What an error of the operating system means for whoever wants `path` written."""
+    name = path.name or str(path)
+    if error.errno in _NO_ROOM:
+        return OutputError(
+            code="disk-full",
+            subject=name,
+            detail="there is no room left to write it",
+            remedy="free some space",
+        )
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return OutputError(
+            code="not-a-folder",
+            subject=name,
+            detail="a file is where a folder is wanted",
+            remedy="give another folder",
+        )
+    if isinstance(error, IsADirectoryError):
+        return OutputError(
+            code="is-a-folder",
+            subject=name,
+            detail="a folder has this name",
+            remedy="give another name",
+        )
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return OutputError(
+            code="not-writable",
+            subject=name,
+            detail="there is no permission to write here",
+            remedy="give another folder",
+        )
+    reason = error.strerror or type(error).__name__
+    return OutputError(
+        code="write-failed",
+        subject=name,
+        detail=f"cannot be written ({reason})",
+        remedy="see the reason",
+    )
+
+
+def _check_place(target: Path) -> None:
+    folder = target.parent
+    if target.is_dir():
+        raise output_error(IsADirectoryError(errno.EISDIR, "is a folder"), target)
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise output_error(NotADirectoryError(errno.ENOTDIR, "not a folder"), folder)
+    raise OutputError(
+        code="folder-missing",
+        subject=folder.name or str(folder),
+        detail="there is no such folder",
+        remedy="make it first",
+    )
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the new name itself last; Windows has no such thing for folders."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

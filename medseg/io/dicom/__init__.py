@@ -1,0 +1,29 @@
+"""DICOM in three steps: scan headers, check a series, read its voxels.
+
+Nothing is guessed: what is not plainly sound is refused with a code of `medseg.errors`.
+"""
+
+from medseg.io.dicom.access import looks_like_dicom, read_dicom, read_dicom_volumes
+from medseg.io.dicom.check import check
+from medseg.io.dicom.read import choose_stack, read_checked
+from medseg.io.dicom.records import Checked, Frame, Scan, Series, Stack
+from medseg.io.dicom.report import SeriesReport, describe_dicom
+from medseg.io.dicom.scan import scan, scan_tree
+
+__all__ = [
+    "Checked",
+    "Frame",
+    "Scan",
+    "Series",
+    "SeriesReport",
+    "Stack",
+    "check",
+    "choose_stack",
+    "describe_dicom",
+    "looks_like_dicom",
+    "read_checked",
+    "read_dicom",
+    "read_dicom_volumes",
+    "scan",
+    "scan_tree",
+]

@@ -1,0 +1,127 @@
+"""One file's header, from the bytes up to its pixel data."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from pydicom import dcmread
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from medseg.io.dicom.classes import CLASS_PREFIX
+from medseg.io.dicom.tags import PARSE_ERRORS
+
+DEFLATED = str(DeflatedExplicitVRLittleEndian)
+HEADER_BYTES = 32 * 1024 * 1024
+_LONG = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
+_FIRST_TAGS = frozenset({0x0002, 0x0008})
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A parsed data set without its pixel data, and where that lies.
+
+    `pixel_tag` is the element of group 7FE0 that holds the pixels, None where there is none.
+    """
+
+    dataset: FileDataset
+    syntax: str
+    pixel_tag: int | None
+    pixel_offset: int | None
+    pixel_length: int
+
+
+Unread = Literal["not DICOM", "damaged"]
+
+
+def read_header(path: Path, file_bytes: int) -> Header | Unread:
+    """The header of a file, or why there is none.
+
+    A file without the preamble is tried where it starts with a tag of group 2 or 8. OSError of
+    the file system is left to the caller.
+    """
+    with path.open("rb") as file:
+        start = file.read(4096)
+        marked = start[128:132] == b"DICM"
+        if not marked and not _may_be_bare(start):
+            return "not DICOM"
+        file.seek(0)
+        try:
+            return _parse(path, file, start, file_bytes)
+        except (*PARSE_ERRORS, zlib.error):
+            return "damaged" if marked and CLASS_PREFIX in start else "not DICOM"
+
+
+def _may_be_bare(start: bytes) -> bool:
+    return len(start) >= 132 and struct.unpack_from("<H", start)[0] in _FIRST_TAGS
+
+
+def _parse(path: Path, file: BinaryIO, start: bytes, file_bytes: int) -> Header:
+    if DEFLATED.encode() in start and _declared(read_file_meta_info(path)) == DEFLATED:
+        stream: BinaryIO = io.BytesIO(inflate(path, HEADER_BYTES))
+        dataset = dcmread(stream, stop_before_pixels=True, force=True)
+        return _header(dataset, DEFLATED, stream)
+    # An element longer than the whole file is passed over, not allocated.
+    dataset = dcmread(file, defer_size=file_bytes, stop_before_pixels=True, force=True)
+    return _header(dataset, _declared(dataset.file_meta) or _guessed(dataset), file)
+
+
+def _declared(meta: FileMetaDataset) -> str:
+    return str(meta.get("TransferSyntaxUID") or "")
+
+
+def _guessed(dataset: FileDataset) -> str:
+    implicit, little = dataset.original_encoding
+    if implicit:
+        return str(ImplicitVRLittleEndian)
+    return str(ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
+
+
+def _header(dataset: FileDataset, syntax: str, stream: BinaryIO) -> Header:
+    """Adds the element that reading stopped at: its tag, and where and how long its value is."""
+    offset = stream.tell()
+    element = stream.read(12)
+    order = ">" if syntax == str(ExplicitVRBigEndian) else "<"
+    if len(element) < 8:
+        return Header(dataset, syntax, None, None, 0)
+    group, number = struct.unpack_from(f"{order}HH", element)
+    if element[4:6] not in _LONG:  # implicit: these two bytes belong to an even length
+        (length,) = struct.unpack_from(f"{order}I", element, 4)
+        return Header(dataset, syntax, group << 16 | number, offset + 8, length)
+    (length,) = struct.unpack_from(f"{order}I", element.ljust(12, b"\0"), 8)
+    return Header(dataset, syntax, group << 16 | number, offset + 12, length)
+
+
+def inflate(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a deflated file's data set, inflated (PS3.5 A.5).
+
+    Raises zlib.error on damaged data and ValueError where the file has no group 2 length.
+    """
+    with path.open("rb") as file:
+        file.seek(132)
+        group = file.read(12)
+        if group[:8] != b"\x02\0\0\0UL\x04\0":
+            msg = "the file meta information does not state its length"
+            raise ValueError(msg)
+        file.seek(struct.unpack_from("<I", group, 8)[0], io.SEEK_CUR)
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        parts: list[bytes] = []
+        size = 0
+        while size < limit and not inflater.eof:
+            packed = inflater.unconsumed_tail or file.read(1 << 20)
+            if not packed:
+                break
+            parts.append(inflater.decompress(packed, limit - size))
+            size += len(parts[-1])
+    return b"".join(parts)

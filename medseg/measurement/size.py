@@ -1,0 +1,80 @@
+"""How large instances are, where they lie, and which box holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.types import Box, Instance, Instances
+
+
+def voxel_counts(instances: Instances) -> NDArray[np.int64]:
+    """Voxels in each mask, (N,), in the order of `items`."""
+    return np.asarray([item.voxel_count for item in instances.items], dtype=np.int64)
+
+
+def volumes_ml(instances: Instances) -> NDArray[np.float64]:
+    """Volume of each instance in millilitres by voxel count, (N,), in the order of `items`."""
+    return voxel_counts(instances).astype(np.float64) * instances.geometry.voxel_ml
+
+
+def boxes(instances: Instances) -> NDArray[np.int64]:
+    """Box of each instance, (N, 6): z start, z stop, y start, y stop, x start, x stop."""
+    ends = [[end for part in item.box for end in (part.start, part.stop)] for item in instances]
+    return np.asarray(ends, dtype=np.int64).reshape(-1, 6)
+
+
+def centroids_lps_mm(instances: Instances) -> NDArray[np.float64]:
+    """Mean position of each instance's voxel centres in LPS millimetres, (N, 3) as (x, y, z)."""
+    index = np.asarray([_centroid_zyx(item) for item in instances.items], dtype=np.float64)
+    return instances.geometry.index_to_world(index.reshape(-1, 3))
+
+
+def _centroid_zyx(item: Instance) -> tuple[float, float, float]:
+    over_yx = np.count_nonzero(item.mask, axis=0)
+    counts = (np.count_nonzero(item.mask, axis=(1, 2)), over_yx.sum(axis=1), over_yx.sum(axis=0))
+    z, y, x = (
+        part.start + float(count @ np.arange(count.size)) / float(count.sum())
+        for part, count in zip(item.box, counts, strict=True)
+    )
+    return z, y, x
+
+
+def touches_border(instances: Instances) -> NDArray[np.bool_]:
+    """Whether each instance reaches the first or last plane of the grid along any axis, (N,)."""
+    ends = boxes(instances)
+    at_start = ends[:, 0::2] == 0
+    at_stop = ends[:, 1::2] == np.asarray(instances.geometry.shape)
+    touches: NDArray[np.bool_] = np.any(at_start | at_stop, axis=1)
+    return touches
+
+
+def union(items: Iterable[Instance]) -> tuple[Box, NDArray[np.bool_]] | None:
+    """All masks as one: the box around them and the mask in it; None where there is no item."""
+    members = list(items)
+    if not members:
+        return None
+    z, y, x = (
+        slice(
+            min(item.box[axis].start for item in members),
+            max(item.box[axis].stop for item in members),
+        )
+        for axis in range(3)
+    )
+    corner = (z.start, y.start, x.start)
+    mask = np.zeros((z.stop - z.start, y.stop - y.start, x.stop - x.start), dtype=np.bool_)
+    for item in members:
+        inside = tuple(
+            slice(part.start - start, part.stop - start)
+            for part, start in zip(item.box, corner, strict=True)
+        )
+        mask[inside] |= item.mask
+    return (z, y, x), mask
+
+
+def union_voxels(items: Iterable[Instance]) -> int:
+    """Voxels that at least one of the masks holds."""
+    merged = union(items)
+    return 0 if merged is None else int(np.count_nonzero(merged[1]))

@@ -1,0 +1,52 @@
+"""A model package in memory, ready to segment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from medseg.card import Card
+from medseg.errors import ModelError
+from medseg.heads import HEADS
+from medseg.heads.contract import DenseDecoder
+from medseg.models.network import InstanceNetwork, build
+from medseg.models.packages import CARD, check_weights, package_folder, read_card
+
+
+@dataclass(frozen=True)
+class Model:
+    """A card, the network with its trained weights, and the decoder of its head."""
+
+    card: Card
+    network: InstanceNetwork
+    decoder: DenseDecoder
+
+
+def load_model(name_or_folder: str | Path) -> Model:
+    """Load a shipped model by name, or a model package by its folder; runs no code from it.
+
+    Raises ModelError: `model-unknown`; `model-invalid` where the card is wrong, the weights'
+    hash is not the card's, or the weights do not fit the network.
+    """
+    folder = package_folder(name_or_folder)
+    card = read_card(folder / CARD)
+    path = check_weights(folder, card)
+    network = build(card)
+    try:
+        weights = {name: value.float() for name, value in load_file(path).items()}
+        network.load_state_dict(weights)
+    except (SafetensorError, RuntimeError) as error:
+        detail, remedy = "the weights do not fit the network", "fetch the model package again"
+        raise ModelError("model-invalid", f"model {card.name}", detail, remedy) from error
+    return Model(card, network.eval(), decoder_of(card))
+
+
+def decoder_of(card: Card) -> DenseDecoder:
+    """The decoder that a card describes; ModelError (`model-invalid`) for a wrong argument."""
+    try:
+        return HEADS[card.head.name].decoder(card.classes, **card.head.decoder)
+    except TypeError as error:
+        raise ModelError("model-invalid", card.name, str(error), "mend the card") from error

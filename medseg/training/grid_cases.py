@@ -1,0 +1,118 @@
+"""Cases on the model's grid, as training cuts windows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from medseg.card import Card
+from medseg.training.augmentation import augmentation
+from medseg.training.datasets import Case, LoadedCase, PhantomCase, load_case
+from medseg.training.recipe import Recipe
+from medseg.training.windows import GridCase, GridObject, Window, sample_window
+from medseg.transforms.labels import resample_labels
+from medseg.transforms.pipeline import Prepared, preprocess
+from medseg.types import Box, Geometry, Instance, reoriented_array, tight_box
+
+MARGIN = 0.2
+"""How much of a window is augmented beyond it, where the recipe turns, scales or bends."""
+
+
+class WindowDataset(Dataset[Window]):
+    """Augmented windows by number: number n is the same window whenever it is asked for.
+
+    Cases are read once and kept; phantoms are made anew each time, which costs less memory.
+    """
+
+    def __init__(self, cases: Sequence[Case | PhantomCase], recipe: Recipe) -> None:
+        self.cases = tuple(cases)
+        self.recipe = recipe
+        self.augment = augmentation(recipe.augmentation, recipe.model.spacing_mm)
+        deforms = recipe.augmentation.rotation or recipe.augmentation.scale
+        self.margin = MARGIN if deforms or recipe.augmentation.elastic else 0.0
+        self.kept: dict[int, GridCase] = {}
+
+    def __len__(self) -> int:
+        return self.recipe.training.steps * self.recipe.training.batch_size
+
+    def __getitem__(self, number: int) -> Window:
+        training = self.recipe.training
+        rng = np.random.default_rng([training.seed, number])
+        # Every case once before any comes again, in an order of its own each time.
+        turn, place = divmod(number, len(self.cases))
+        order = np.random.default_rng([training.seed, 1, turn]).permutation(len(self.cases))
+        self.augment.set_random_state(seed=int(rng.integers(1 << 31)))
+        return sample_window(
+            self._case(int(order[place])),
+            training.crop_shape,
+            self.augment,
+            margin=self.margin,
+            foreground_fraction=training.foreground_fraction,
+            rng=rng,
+        )
+
+    def _case(self, position: int) -> GridCase:
+        if position in self.kept:
+            return self.kept[position]
+        case = self.cases[position]
+        made = on_model_grid(load_case(case, self.recipe), self.recipe.model)
+        if isinstance(case, Case):
+            self.kept[position] = made
+        return made
+
+
+def on_model_grid(case: LoadedCase, card: Card) -> GridCase:
+    """A case as the network sees it: preprocessed, its objects on the model's grid."""
+    prepared = preprocess(case.volumes, card)
+    position = {one.name: n for n, one in enumerate(card.classes)}
+    objects = []
+    for item in case.truth.items:
+        found = _on_grid(item, prepared)
+        if found is not None:
+            box, mask = found
+            exclusive = item.kind == "organ"
+            objects.append(GridObject(position[item.class_name], exclusive, box, mask))
+    image = torch.as_tensor(np.asarray(prepared.image))
+    return GridCase(case.id, image, tuple(objects))
+
+
+def _on_grid(item: Instance, prepared: Prepared) -> tuple[Box, np.ndarray] | None:
+    """An instance's box and mask on the model's grid; None where it is too small to be seen."""
+    z, y, x = (
+        slice(max(part.start - 2, 0), min(part.stop + 2, length))
+        for part, length in zip(item.box, prepared.image_geometry.shape, strict=True)
+    )
+    wider = np.zeros([part.stop - part.start for part in (z, y, x)], dtype=np.uint8)
+    inner = tuple(
+        slice(part.start - outer.start, part.stop - outer.start)
+        for part, outer in zip(item.box, (z, y, x), strict=True)
+    )
+    wider[inner] = item.mask
+    source = prepared.image_geometry.crop((z, y, x)).reoriented(prepared.axes, prepared.flips)
+    target = _covering(source, prepared.geometry)
+    turned = reoriented_array(wider, prepared.axes, prepared.flips)
+    mask = resample_labels(turned, source, prepared.geometry.crop(target)) > 0
+    tight = tight_box(mask)
+    if tight is None:
+        return None
+    z, y, x = (
+        slice(part.start + outer.start, part.stop + outer.start)
+        for part, outer in zip(tight, target, strict=True)
+    )
+    return (z, y, x), mask[tight]
+
+
+def _covering(part: Geometry, grid: Geometry) -> Box:
+    """The box of `grid` that covers all voxels of `part`, whose axes run along its own."""
+    ends = part.index_to_world([[-0.5] * 3, [length - 0.5 for length in part.shape]])
+    index = grid.world_to_index(ends)
+    low = np.floor(index.min(axis=0)).astype(int)
+    high = np.ceil(index.max(axis=0)).astype(int) + 1
+    z, y, x = (
+        slice(min(max(int(a), 0), length - 1), min(max(int(b), 1), length))
+        for a, b, length in zip(low, high, grid.shape, strict=True)
+    )
+    return z, y, x

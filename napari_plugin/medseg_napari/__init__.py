@@ -1,0 +1,1 @@
+"""The napari plugin of medseg: see, correct and count what a model found."""

@@ -1,0 +1,44 @@
+"""`medseg models`: what there is, from cards alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import medseg.models
+
+
+def test_the_list_names_every_shipped_model(run) -> None:
+    outcome = run("models", "list", "--json")
+    assert outcome.code == 0
+    names = [one["name"] for one in json.loads(outcome.out)["models"]]
+    assert names == list(medseg.models.shipped())
+
+
+@pytest.mark.usefixtures("threshold_model")
+def test_the_list_says_what_a_model_finds_and_its_licence(run) -> None:
+    outcome = run("models", "list")
+    for word in ("threshold", "1.0", "MR", "bright spot", "CC0-1.0"):
+        assert word in outcome.out
+
+
+def test_a_model_shows_channels_limits_and_licences(run, threshold_model) -> None:
+    outcome = run("models", "show", threshold_model)
+    assert outcome.code == 0
+    for word in ("flair, t1 (optional)", "bright spot (lesion)", "limits", "licence of the data"):
+        assert word in outcome.out
+
+
+def test_a_model_in_json_is_its_card(run, threshold_model) -> None:
+    card = json.loads(run("models", "show", threshold_model, "--json").out)
+    assert card["channels"][1]["name"] == "t1"
+    assert card == medseg.models.card_of(threshold_model).model_dump(mode="json")
+
+
+def test_a_folder_without_a_card_is_refused(run, tmp_path) -> None:
+    outcome = run("models", "show", tmp_path)
+    assert outcome.code == 3
+    (line,) = outcome.error_lines
+    assert "[model-invalid]" in line
+    assert tmp_path.name in line

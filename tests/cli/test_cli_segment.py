@@ -1,0 +1,215 @@
+"""`medseg segment` with a model made of a threshold: what it writes, shows and passes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import medseg.inference
+from medseg.inference.results import FILES
+from medseg.io import read
+
+
+@pytest.fixture
+def segment(run, threshold_model, tmp_path):
+    """Run `medseg segment` with results in tmp_path/out."""
+
+    def call(study: Path, *options: object):
+        return run("segment", study, "-o", tmp_path / "out", "--model", threshold_model, *options)
+
+    return call
+
+
+def test_a_study_becomes_files_and_a_table(segment, image, tmp_path) -> None:
+    outcome = segment(image)
+    out = tmp_path / "out"
+    assert outcome.code == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    with (out / "instances.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["instance_id"], row["class_name"], row["volume_ml"]) for row in rows] == [
+        ("1", "bright spot", "0.027000"),
+        ("2", "bright spot", "0.008000"),
+    ]
+    for word in ("bright spot", "0.027", "0.008", "2 bright spot (0.035 ml)", str(out)):
+        assert word in outcome.out
+
+
+def test_progress_and_warnings_are_on_stderr(segment, image) -> None:
+    outcome = segment(image)
+    assert outcome.error_lines == [
+        "segment: 25 %",
+        "segment: 50 %",
+        "segment: 75 %",
+        "segment: 100 %",
+        "warning: the image is darker than it should be [out-of-domain]",
+    ]
+
+
+def test_quiet_keeps_warnings_alone(segment, image) -> None:
+    outcome = segment(image, "--quiet")
+    assert outcome.out == ""
+    assert outcome.error_lines == ["warning: the image is darker than it should be [out-of-domain]"]
+
+
+def test_json_on_stdout_is_the_summary(segment, image, tmp_path) -> None:
+    outcome = segment(image, "--json")
+    assert json.loads(outcome.out) == json.loads((tmp_path / "out" / "summary.json").read_text())
+
+
+def test_what_the_user_says_reaches_reader_and_model(segment, image) -> None:
+    facts = json.loads(segment(image, "--modality", "MR", "--unit", "arbitrary", "--json").out)
+    assert facts["inputs"]["flair"]["modality"] == "MR"
+    assert facts["inputs"]["flair"]["unit"] == "arbitrary"
+    assert facts["modality"] == "MR"
+    assert json.loads(segment(image, "--device", "cpu", "--json").out)["device"] == "cpu"
+
+
+def test_series_and_volume_reach_the_reader(segment, image, monkeypatch) -> None:
+    seen = {}
+
+    def watched(path, **choices):
+        seen.update(choices)
+        return read(path)
+
+    monkeypatch.setattr("medseg.io.read", watched)
+    assert segment(image, "--series", "1.2.3", "--volume", "4").code == 0
+    assert (seen["series"], seen["volume"]) == ("1.2.3", 4)
+
+
+def test_input_is_the_first_channel_and_the_others_have_names(segment, image, tmp_path) -> None:
+    second = tmp_path / "second.nii.gz"
+    second.write_bytes(image.read_bytes())
+    facts = json.loads(segment(image, "--channel", f"t1={second}", "--json").out)
+    assert facts["channels"] == ["flair", "t1"]
+    assert list(facts["inputs"]) == ["flair", "t1"]
+
+
+def test_the_first_channel_cannot_be_given_twice(segment, image, tmp_path) -> None:
+    outcome = segment(image, "--channel", f"flair={image}")
+    assert outcome.code == 3
+    (line,) = outcome.error_lines
+    assert "flair" in line
+    assert "[channel-unknown]" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_channel_that_is_missing_is_named(segment, image, tmp_path) -> None:
+    outcome = segment(image, "--channel", f"t1={tmp_path / 'nowhere.nii.gz'}")
+    assert outcome.code == 3
+    (line,) = outcome.error_lines
+    assert "nowhere.nii.gz" in line
+    assert "[path-missing]" in line
+
+
+def test_running_again_gives_the_same_bytes(segment, image, tmp_path) -> None:
+    segment(image)
+    first = {name: (tmp_path / "out" / name).read_bytes() for name in FILES}
+    segment(image)
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in FILES} == first
+
+
+def test_a_table_is_not_cut_where_there_is_no_terminal(segment, image) -> None:
+    assert "at border" in segment(image).out
+
+
+def test_a_file_in_the_way_is_found_before_anything_is_computed(
+    segment, image, tmp_path, monkeypatch
+) -> None:
+    def must_not_run(*_: object, **__: object) -> None:
+        pytest.fail("computed, although the results have no place")
+
+    monkeypatch.setitem(vars(medseg.inference), "segment", must_not_run)
+    (tmp_path / "out").write_text("mine")
+    outcome = segment(image)
+    assert outcome.code == 1
+    (line,) = outcome.error_lines
+    assert line.startswith("error: out: ")
+    assert "[not-a-folder]" in line
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(13, "not-writable"), (30, "not-writable"), (28, "disk-full")]
+)
+def test_a_folder_that_takes_no_file_is_found_before_anything_is_computed(
+    segment, image, tmp_path, monkeypatch, number, code
+) -> None:
+    def must_not_run(*_: object, **__: object) -> None:
+        pytest.fail("computed, although the results have no place")
+
+    def touch(*_: object, **__: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setitem(vars(medseg.inference), "segment", must_not_run)
+    monkeypatch.setattr(Path, "touch", touch)
+    outcome = segment(image)
+    assert outcome.code == 1
+    (line,) = outcome.error_lines
+    assert line.startswith("error: out: ")
+    assert f"[{code}]" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_nothing(
+    segment, image, tmp_path, monkeypatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("medseg.io.preview.write_preview", full)
+    outcome = segment(image, "--quiet", "--json")
+    assert outcome.code == 1
+    assert json.loads(outcome.out)["error"]["code"] == "disk-full"
+    assert "[disk-full]" in outcome.error_lines[-1]
+    assert not (tmp_path / "out").exists()
+
+
+INTERRUPTED = """
+import sys, time
+import medseg.inference, medseg.models
+sys.path.insert(0, sys.argv[1])
+from conftest import find_bright, threshold_card
+from types import SimpleNamespace
+from medseg.cli import main
+
+def slow(*args, progress, **kwargs):
+    progress(1, 4)
+    time.sleep(60)
+
+medseg.models.card_of = lambda name: threshold_card()
+medseg.models.load_model = lambda name: SimpleNamespace(card=threshold_card())
+medseg.inference.segment = slow
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
+def test_ctrl_c_leaves_nothing_and_exits_with_130(image, tmp_path) -> None:
+    out = tmp_path / "new" / "out"
+    words = ["segment", str(image), "-o", str(out), "--model", "any"]
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "segment: 25 %\n"
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
+    assert not out.parent.exists()
+
+
+def test_the_numbers_in_the_label_map_are_those_in_the_table(segment, image, tmp_path) -> None:
+    segment(image)
+    labels = read(tmp_path / "out" / "instances.nii.gz").array
+    assert np.unique(labels, return_counts=True)[1].tolist() == [12 * 14 * 16 - 35, 27, 8]

@@ -1,0 +1,70 @@
+"""`medseg train` passes on what was said; the loop itself is tested beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import medseg.training
+from medseg.models import recipe_path, shipped_recipes
+
+
+@pytest.fixture
+def said(monkeypatch) -> dict[str, object]:
+    """What the command hands to a training that does nothing."""
+    seen: dict[str, object] = {}
+
+    def train(recipe, out, **options):
+        seen.update(options, recipe=recipe, out=out)
+        options["progress"](1, 1)
+        return out / "package"
+
+    monkeypatch.setitem(vars(medseg.training), "train", train)
+    return seen
+
+
+@pytest.fixture
+def recipe() -> Path:
+    """A shipped recipe, as a file."""
+    path = recipe_path(shipped_recipes()[0])
+    assert path is not None
+    return path
+
+
+def test_a_recipe_is_trained_with_what_was_said(run, said, recipe, tmp_path) -> None:
+    words = ["--data", tmp_path, "--device", "cpu", "--max-minutes", "2", "--leave-out-faulty"]
+    outcome = run("train", recipe, "-o", tmp_path / "out", *words)
+    assert outcome.code == 0, outcome
+    assert f"the model package is {tmp_path / 'out' / 'package'}" in outcome.out
+    assert said["recipe"].model.name
+    assert (said["out"], said["data_root"]) == (tmp_path / "out", tmp_path)
+    assert (said["device"], said["max_minutes"]) == ("cpu", 2.0)
+    assert (said["resume"], said["leave_out_faulty"]) == (True, True)
+
+
+def test_training_resumes_unless_told_to_begin_anew(run, said, recipe, tmp_path) -> None:
+    run("train", recipe, "-o", tmp_path / "out", "--restart")
+    assert said["resume"] is False
+    run("train", recipe, "-o", tmp_path / "out", "--resume")
+    assert said["resume"] is True
+
+
+def test_without_a_root_paths_start_from_the_recipe(run, said, recipe, tmp_path) -> None:
+    run("train", recipe, "-o", tmp_path / "out")
+    assert said["data_root"] == recipe.parent
+
+
+def test_the_name_of_a_model_is_its_recipe(run, said, tmp_path) -> None:
+    name = shipped_recipes()[0]
+    assert run("train", name, "-o", tmp_path / "out").code == 0
+    assert said["recipe"].model.name == name
+
+
+@pytest.mark.usefixtures("said")
+def test_a_file_in_the_way_is_found_before_training(run, recipe, tmp_path) -> None:
+    (tmp_path / "out").write_text("mine")
+    outcome = run("train", recipe, "-o", tmp_path / "out")
+    assert outcome.code == 1
+    (line,) = outcome.error_lines
+    assert "[not-a-folder]" in line

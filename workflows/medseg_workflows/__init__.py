@@ -1,0 +1,1 @@
+"""Batches of studies for medseg: plan, run and collect whole folders."""
