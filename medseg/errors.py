@@ -50,7 +50,7 @@ REFUSAL_CODES: Mapping[str, str] = MappingProxyType(
         "gantry-tilt": "slices are stacked along a line that is not their normal",
         "missing-slices": "slices are missing inside the series",
         "uneven-spacing": "the distance between slices changes",
-        "rescale-missing": "CT values without slope and intercept",
+        "rescale-missing": "CT or PET values without slope and intercept",
         "rescale-invalid": "slope and intercept make no sense, or a Modality LUT is there",
         "pixel-format-unsupported": "bits or sign contradict the pixel data",
         "transfer-syntax-unsupported": "no decoder for this compression",

@@ -24,9 +24,9 @@ IMPORTED_AS = {
     "SimpleITK": "simpleitk",
     "cc3d": "connected-components-3d",
     "nrrd": "pynrrd",
+    "pydantic_core": "pydantic",
     "skimage": "scikit-image",
 }
-EXTRA_IMPORTS = {"lightning", "napari", "dask", "distributed", "openvino"}
 
 
 class Wheel(NamedTuple):
@@ -118,7 +118,9 @@ def test_the_licence_expression_names_the_licence_of_all_that_ships(
 
 
 def test_the_licence_text_and_the_extras_are_in_the_metadata(wheel: Wheel) -> None:
-    assert "LICENSE" in wheel.metadata.get_all("License-File", [])
+    files = wheel.metadata.get_all("License-File", [])
+    assert "LICENSE" in files
+    assert sum(name.startswith("medseg/samples/") for name in files) >= 2
     assert set(wheel.metadata.get_all("Provides-Extra", [])) == EXTRAS
     assert wheel.metadata["Requires-Python"] == ">=3.11"
 
@@ -146,11 +148,12 @@ def test_what_medseg_imports_is_required_and_what_is_required_is_imported(
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.split(".")[0])
-    outside = imported - set(sys.stdlib_module_names) - EXTRA_IMPORTS
+    outside = imported - set(sys.stdlib_module_names)
     outside -= {"medseg", "medseg_napari", "medseg_workflows"}
     found = {canonicalize_name(IMPORTED_AS.get(name, name)) for name in outside}
-    # pydicom finds imagecodecs itself; nothing else may be required without an import.
-    assert found | {"imagecodecs"} == required(project["dependencies"])
+    base, extras = required(project["dependencies"]), of_extras(project)
+    assert found - base - extras == set()
+    assert base - found == set()
 
 
 def test_the_tested_set_pins_every_dependency_plainly(

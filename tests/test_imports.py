@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"torch", "monai", "lightning", "napari", "dask"}
+HEAVY = {"torch", "monai", "lightning", "lightning_fabric", "napari", "dask"}
 LIGHT = (
     "medseg.evaluation",
     "medseg.measurement",

@@ -66,15 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with reported(debug="--debug" in words):
-            get_command(app).main(args=words, prog_name="medseg", windows_expand_args=False)
-        sys.stdout.flush()
+            get_command(app).main(args=words, prog_name="medseg")
     except typer.Exit as end:
-        return end.exit_code
+        return _flushed(end.exit_code)
     except SystemExit as end:
         return _flushed(end.code if isinstance(end.code, int) else FAILED)
-    except BrokenPipeError:
-        return _flushed(FAILED)
-    return 0
+    return _flushed(0)
 
 
 def _flushed(code: int) -> int:

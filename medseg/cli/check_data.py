@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from medseg.cli.console import progress_bar, show_json, show_table
+from medseg.cli.console import progress_bar, rows_of, show_json, show_table
 from medseg.cli.errors import reported
 from medseg.cli.options import Debug, Json, Quiet, TableFile
 from medseg.errors import InputRefused
@@ -49,13 +49,14 @@ def check_data(
         with progress_bar("check", quiet=quiet) as progress:
             report = check_folder(folder, recipe=plan, progress=progress)
         frame = report.as_frame()
+        columns = [str(name) for name in frame.columns]
         if out is not None:
             write_table(frame, out)
         if as_json:
             show_json({"cases": len(report.cases), "ok": report.ok, "faults": table_as_rows(frame)})
         elif not quiet:
             if len(frame):
-                show_table(folder.name, list(frame.columns), frame.to_numpy().tolist())
+                show_table(folder.name, columns, rows_of(frame, columns))
             typer.echo(f"{len(report.cases)} cases, {len(report.faulty)} of them faulty")
     with reported(debug=debug):  # apart, so that JSON is one document
         if not report.ok:

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from medseg.cli.errors import one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ReportProgress = Callable[[int, int], None]
 _WIDTH_WITHOUT_TERMINAL = 160
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; floats with up to 3 decimals, NaN and None as a dash."""
+    """Print a table; floats with 3 decimals, NaN and None as a dash.
+
+    Columns that are empty in every row are left out.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
+    table = Table(title=Text(title), title_justify="left", show_header=any(columns))
     lines = [list(row) for row in rows]
-    for n, name in enumerate(columns):
+    shown = [n for n in range(len(columns)) if not lines or any(_has(line[n]) for line in lines)]
+    for n in shown:
         numeric = bool(lines) and all(_is_number(line[n]) for line in lines)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(columns[n], justify="right" if numeric else "left", overflow="fold")
     for line in lines:
-        table.add_row(*(Text(_cell(value)) for value in line))
+        table.add_row(*(Text(_cell(line[n])) for n in shown))
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         console = Console(file=sys.stdout, width=_WIDTH_WITHOUT_TERMINAL)
@@ -97,9 +104,13 @@ def _line_a_quarter(label: str) -> ReportProgress:
     return report
 
 
-def rows_of(frame: Any, columns: Mapping[str, str]) -> list[list[object]]:
+def rows_of(table: pd.DataFrame, columns: Sequence[str]) -> list[list[object]]:
     """The cells of a pandas table in these columns, row by row."""
-    return [list(row) for row in frame[list(columns)].itertuples(index=False, name=None)]
+    return [list(row) for row in table[list(columns)].itertuples(index=False, name=None)]
+
+
+def _has(value: object) -> bool:
+    return value not in (None, "") and value == value  # noqa: PLR0124 - NaN differs from itself
 
 
 def _is_number(value: object) -> bool:
@@ -107,7 +118,7 @@ def _is_number(value: object) -> bool:
 
 
 def _cell(value: object) -> str:
-    if value is None or value != value:  # noqa: PLR0124 - NaN alone differs from itself
+    if not _has(value):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -26,9 +26,4 @@ _COLUMNS = {
 
 def show_measures(title: str, table: pd.DataFrame) -> None:
     """Print the columns that fit a terminal; positions are LPS."""
-    shown = {
-        name: head
-        for name, head in _COLUMNS.items()
-        if name != "notes" or table["notes"].astype(bool).any()
-    }
-    show_table(title, list(shown.values()), rows_of(table, shown))
+    show_table(title, list(_COLUMNS.values()), rows_of(table, list(_COLUMNS)))

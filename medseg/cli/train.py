@@ -58,14 +58,15 @@ def train(  # noqa: PLR0913 - one parameter an option
     """
     with reported(debug=debug):
         from medseg.models import recipe_path
+        from medseg.training.recipe import read_recipe
 
         path = recipe_path(recipe) or Path(recipe)
+        read_recipe(path)  # what is wrong without knowing heads and backbones costs no torch
 
         from medseg.heads import HEADS
         from medseg.io.atomic import writable_folder
         from medseg.networks import BACKBONES
         from medseg.training import train as run
-        from medseg.training.recipe import read_recipe
 
         plan = read_recipe(path, heads=HEADS, backbones=BACKBONES)
         with progress_bar("train", quiet=quiet) as progress:

@@ -71,7 +71,9 @@ class Slab:
 class DenseDecoder(Protocol):
     """The decoding half of a dense head."""
 
-    maps: tuple[MapSpec, ...]
+    @property
+    def maps(self) -> tuple[MapSpec, ...]:
+        """The maps that it wants blended."""
 
     def group(self, slabs: Iterable[Slab], spacing_mm: Sequence[float]) -> list[Instance]:
         """Instances on the image's grid (turned to S, P, L), numbered by class, then position."""

@@ -63,8 +63,8 @@ def components(points: NDArray[np.int64]) -> NDArray[np.int64]:
     at = tuple((points - low).T)
     mask = np.zeros(points.max(axis=0) - low + 1, dtype=bool)
     mask[at] = True
-    labels = np.asarray(cc3d.connected_components(mask, connectivity=26))
-    return labels[at].astype(np.int64) - 1
+    labels = np.asarray(cc3d.connected_components(mask, connectivity=26), dtype=np.int64)
+    return np.asarray(labels[at] - 1)
 
 
 def numbered(
@@ -77,8 +77,13 @@ def numbered(
         for item in sorted(objects, key=lambda f: tuple(part.start for part in f.box)):
             items.append(
                 Instance(
-                    len(items) + 1, one.name, one.kind, min(max(item.score, 0.0), 1.0),
-                    item.box, item.mask, item.probability,
+                    len(items) + 1,
+                    one.name,
+                    one.kind,
+                    min(max(item.score, 0.0), 1.0),
+                    item.box,
+                    item.mask,
+                    item.probability,
                 )
             )
     return items

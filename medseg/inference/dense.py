@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ def blended_slabs(
     weights = {spec.name: blending_weights(plan.window, spec.stride) for spec in specs}
     layers = [*plan.starts[0], plan.padded[0]]
     settled = done = 0
-    for z, following in zip(layers[:-1], layers[1:], strict=True):
+    for z, following in pairwise(layers):
         for y in plan.starts[1]:
             for x in plan.starts[2]:
                 maps = run((z, y, x))
@@ -102,7 +103,7 @@ def _settled(rings: Mapping[str, _Ring], following: int, to_model: GridMap, dept
     return max(stop, 0)
 
 
-def _slab(  # noqa: PLR0913 - private, one caller
+def _slab(
     rings: Mapping[str, _Ring],
     settled: tuple[int, int],
     slices: int,

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 
 from medseg.inference.dense import blended_slabs
 from medseg.inference.engines import TorchEngine, choose_device, window_runner
+from medseg.inference.results import versions, volume_sha256
 from medseg.inference.windows import plan_windows
 from medseg.models.loading import Model
 from medseg.transforms.grids import GridMap
 from medseg.transforms.pipeline import Prepared, preprocess
 from medseg.types import Box, Instance, Instances, Volume, reoriented_array
-
-LIBRARIES = ("medseg", "torch", "monai", "numpy")
 
 
 def segment(
@@ -86,28 +82,20 @@ def turned_back(item: Instance, prepared: Prepared) -> Instance:
     )
 
 
-def content_hash(volume: Volume) -> str:
-    """SHA-256 of a volume's values, type and grid: equal for equal images, whatever the file."""
-    digest = hashlib.sha256(f"{volume.array.dtype.str} {volume.geometry.shape}".encode())
-    digest.update((volume.geometry.affine + 0.0).tobytes())
-    digest.update(np.ascontiguousarray(volume.array).tobytes())
-    return digest.hexdigest()
-
-
 def _provenance(
     volumes: Volume | Mapping[str, Volume], model: Model, prepared: Prepared, device: torch.device
 ) -> dict[str, Any]:
     card = model.card
     given = {card.channels[0].name: volumes} if isinstance(volumes, Volume) else volumes
     return {
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": dict(versions()),
         "model": {
             "name": card.name,
             "version": card.version,
             "weights_sha256": card.weights_sha256,
             "licence": card.licence.weights,
         },
-        "input_sha256": {name: content_hash(one) for name, one in given.items()},
+        "input_sha256": {name: volume_sha256(one) for name, one in given.items()},
         "device": str(device),
         "precision": "float32",
         "defaults": list(prepared.defaults),

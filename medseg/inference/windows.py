@@ -40,18 +40,16 @@ def plan_windows(shape: Shape, window: Shape, *, overlap: float, multiple: int) 
         for length, wanted in zip(shape, window, strict=True)
     ]
     padded = [max(_up(length, 2), part) for length, part in zip(shape, lengths, strict=True)]
-    z, y, x = (
-        _starts(length, part, overlap) for length, part in zip(padded, lengths, strict=True)
-    )
+    z, y, x = (_starts(length, part, overlap) for length, part in zip(padded, lengths, strict=True))
     return WindowPlan(_shape(lengths), _shape(padded), (z, y, x))
 
 
 def blending_weights(window: Shape, stride: int) -> NDArray[np.float32]:
     """MONAI's Gaussian importance map of a window of `window` voxels at `stride`, above 0."""
-    cells = [length // stride for length in window]
+    cells = tuple(length // stride for length in window)
     weights = compute_importance_map(cells, mode="gaussian", sigma_scale=0.125)
     values = np.asarray(weights, dtype=np.float32)
-    return np.maximum(values, values[values > 0].min())
+    return np.asarray(np.maximum(values, values[values > 0].min()))
 
 
 def _up(length: int, multiple: int) -> int:

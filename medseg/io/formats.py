@@ -55,6 +55,8 @@ def file_format(path: Path) -> FileFormat:
         raise unreadable(name, error) from error
     if not raw:
         raise corrupt(name, "the file is empty")
+    if has_suffix(path, ".img", ".img.gz") and head[128:132] != b"DICM":
+        return "NIfTI"  # values without a mark of their own: the header lies beside them
     _refuse_archive(name, raw, head)
     found = _by_content(head)
     if found is not None:
@@ -103,8 +105,6 @@ def _by_content(head: bytes) -> FileFormat | None:
 
 def _by_name(path: Path, raw: bytes, head: bytes) -> FileFormat:
     name = path.name
-    if has_suffix(path, ".img", ".img.gz"):
-        return "NIfTI"
     if has_suffix(path, ".dcm", ".dicom", ".ima"):
         return "DICOM"
     # Old DICOM files without a preamble begin with an element of group 0002 or 0008.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -292,9 +293,8 @@ def _shortened(text: str, width: float, size: float) -> str:
     """The text, cut with an ellipsis where it is wider than `width` points."""
     if _text_width(text, size) <= width:
         return text
-    kept = len(text)
-    while kept and _text_width(text[:kept] + "…", size) > width:
-        kept -= 1
+    lengths = range(1, len(text))
+    kept = bisect_right(lengths, width, key=lambda n: _text_width(text[:n] + "…", size))
     return text[:kept] + "…"
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from medseg.card import Card
+from medseg.card import Card, read_card
 from medseg.errors import ModelError
 from medseg.heads import HEADS
 from medseg.heads.contract import DenseDecoder
 from medseg.models.network import InstanceNetwork, build
-from medseg.models.packages import CARD, check_weights, package_folder, read_card
+from medseg.models.packages import CARD, check_weights, package_folder
 
 
 @dataclass(frozen=True)

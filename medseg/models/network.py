@@ -26,7 +26,7 @@ class InstanceNetwork(nn.Module):
     @property
     def multiple(self) -> int:
         """What the lengths of a window must be divisible by."""
-        return int(self.backbone.strides[-1])  # type: ignore[index, arg-type]
+        return int(self.backbone.strides[-1])  # type: ignore[index]
 
     def coarse(self, image: Tensor) -> Any:
         """Everything but the refinement to full resolution."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
-import torch.nn.functional as functional
 from monai.networks.blocks.convolutions import Convolution
 from monai.networks.blocks.dynunet_block import UnetResBlock
 from torch import Tensor, nn
+from torch.nn import functional
 
 NORM = ("group", {"num_groups": 8})
 ACTIVATION = ("leakyrelu", {"inplace": True, "negative_slope": 0.01})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Refinement(nn.Module):
@@ -34,7 +34,8 @@ class Refinement(nn.Module):
     def forward(self, image: Tensor, features: Tensor, logits: Tensor) -> Tensor:
         """Logits at the image's resolution."""
         fine = functional.leaky_relu(self.image(image) + shuffle_up(self.up(features)), 0.01)
-        return repeat_up(logits) + self.mix(fine)
+        sharpened: Tensor = self.mix(fine)
+        return repeat_up(logits) + sharpened
 
 
 def shuffle_up(x: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ def repeat_up(x: Tensor) -> Tensor:
 
 
 def crop_around(mask: Tensor, margin: int) -> tuple[slice, slice, slice] | None:
-    """The box around what is true in `mask` (Z, Y, X), widened by `margin`; None where nothing is."""
+    """The box of what is true in `mask` (Z, Y, X), wider by `margin`; None where nothing is."""
     where = torch.nonzero(mask)
     if where.numel() == 0:
         return None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
@@ -35,7 +36,7 @@ _LEVELS = 65535
 
 @dataclass(frozen=True)
 class _Stored:
-    """Stored values (z, y, x), and the slope and intercept that give real ones (None: as stored)."""
+    """Stored values (z, y, x); slope and intercept give real ones, None where they are real."""
 
     values: NDArray[Any]
     slope: float | None
@@ -64,7 +65,7 @@ def write_dicom_series(volume: Volume, folder: Path, *, series_number: int = 1) 
         folder.mkdir(parents=True, exist_ok=True)
         others = {path.name for path in folder.iterdir()} - set(names)
         if others:
-            detail = f"holds {len(others)} other files, which would mix with the series"
+            detail = f"holds other files ({len(others)}), which would mix with the series"
             raise OutputError("folder-not-empty", folder.name, detail, "choose an empty folder")
         for z, name in enumerate(names):
             _save(_slice(header, volume, stored, z, key), folder / name)
@@ -174,7 +175,7 @@ def _slice(header: Dataset, volume: Volume, stored: _Stored, z: int, key: str) -
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.ImplementationClassUID = IMPLEMENTATION_UID
+    ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     return ds
 
 

@@ -7,7 +7,6 @@ from math import radians
 from typing import Any
 
 import torch
-import torch.nn.functional as functional
 from monai.config.type_definitions import KeysCollection
 from monai.transforms import (
     Compose,
@@ -24,6 +23,7 @@ from monai.transforms import (
     RandSimulateLowResolutiond,
 )
 from torch import Tensor
+from torch.nn import functional
 
 from medseg.training.recipe import Augmentation
 
@@ -66,6 +66,7 @@ class RandElasticd(RandomizableTransform, MapTransform):
         self.offsets = voxels[None] / torch.tensor(self.spacing_mm).view(1, 3, 1, 1, 1)
 
     def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
+        """The same keys, moved together."""
         shape = tuple(data[next(self.key_iterator(data))].shape[1:])
         self.randomize(shape)
         if not self._do_transform:
@@ -76,10 +77,8 @@ class RandElasticd(RandomizableTransform, MapTransform):
 
 
 def _sampling_grid(offsets: Tensor, shape: Sequence[int]) -> Tensor:
-    """Where to sample, (1, Z, Y, X, 3) in torch's units, for offsets in voxels at control points."""
-    field = functional.interpolate(
-        offsets, size=tuple(shape), mode="trilinear", align_corners=True
-    )
+    """Where to sample, (1, Z, Y, X, 3) in torch's units; offsets in voxels at control points."""
+    field = functional.interpolate(offsets, size=tuple(shape), mode="trilinear", align_corners=True)
     half = torch.tensor([max(length - 1, 1) / 2 for length in shape]).view(1, 3, 1, 1, 1)
     still = functional.affine_grid(torch.eye(3, 4)[None], [1, 1, *shape], align_corners=True)
     return still + (field / half).flip(1).permute(0, 2, 3, 4, 1)
@@ -118,8 +117,12 @@ def _spatial(recipe: Augmentation, spacing_mm: Sequence[float]) -> list[Callable
         stretch = [(scale.low - 1, scale.high - 1)] * 3 if scale and part == "scale" else None
         steps.append(
             RandAffined(
-                both, prob=prob, rotate_range=ranges, scale_range=stretch,
-                mode=["bilinear", "bilinear"], padding_mode=["border", "zeros"],
+                both,
+                prob=prob,
+                rotate_range=ranges,
+                scale_range=stretch,
+                mode=["bilinear", "bilinear"],
+                padding_mode=["border", "zeros"],
             )
         )
     if recipe.elastic is not None:

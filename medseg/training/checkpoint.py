@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import pickle
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from medseg.errors import InputRefused
 from medseg.io.atomic import atomic_path
 from medseg.training.recipe import Recipe
 
-CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
 
 
 @dataclass
@@ -32,17 +34,13 @@ def recipe_hash(recipe: Recipe) -> str:
     return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
 
 
-def save_checkpoint(out: Path, recipe: Recipe, progress: Progress, state: dict[str, Any]) -> None:
+def save_checkpoint(
+    out: Path, recipe: Recipe, progress: Progress, tensors: Mapping[str, Tensor]
+) -> None:
     """Write tensors and progress to `out`, whole or not at all, and the figures as a table."""
-    kept = {
-        "recipe": recipe_hash(recipe),
-        "step": progress.step,
-        "minutes": progress.minutes,
-        "rows": progress.rows,
-        "state": state,
-    }
+    said = {"recipe": recipe_hash(recipe), "progress": json.dumps(asdict(progress))}
     with atomic_path(out / CHECKPOINT) as path:
-        torch.save(kept, path)
+        save_file({name: value.contiguous() for name, value in tensors.items()}, path, said)
     if progress.rows:
         names = list(dict.fromkeys(name for row in progress.rows for name in row))
         with (
@@ -54,7 +52,7 @@ def save_checkpoint(out: Path, recipe: Recipe, progress: Progress, state: dict[s
             table.writerows(progress.rows)
 
 
-def load_checkpoint(out: Path, recipe: Recipe) -> tuple[Progress, dict[str, Any]] | None:
+def load_checkpoint(out: Path, recipe: Recipe) -> tuple[Progress, dict[str, Tensor]] | None:
     """Progress and tensors of an earlier run of the same recipe; None where there was none.
 
     Raises InputRefused: `file-corrupt`; `recipe-invalid` where the run was of another recipe.
@@ -63,14 +61,15 @@ def load_checkpoint(out: Path, recipe: Recipe) -> tuple[Progress, dict[str, Any]
     if not path.is_file():
         return None
     try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-        found, state = kept["recipe"], kept["state"]
-        progress = Progress(kept["step"], kept["minutes"], kept["rows"])
-    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        with safe_open(path, framework="pt") as file:
+            said = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        found, progress = said["recipe"], Progress(**json.loads(said["progress"]))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         detail, remedy = "cannot be read as a checkpoint", "remove it to begin anew"
         raise InputRefused("file-corrupt", path.name, detail, remedy) from error
     if found != recipe_hash(recipe):
         detail = "belongs to a training with another recipe"
         remedy = "give another output folder, or remove it to begin anew"
         raise InputRefused("recipe-invalid", path.name, detail, remedy)
-    return progress, state
+    return progress, tensors

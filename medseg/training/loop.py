@@ -103,12 +103,8 @@ class _Run:
         run = cls(recipe, fabric, network, wrapped, optimizer, {}, Progress())
         run.averaged = {name: value.detach().clone() for name, value in run.weights()}
         if resume and (found := load_checkpoint(folder, recipe)) is not None:
-            run.progress, state = found
-            network.load_state_dict(state["network"])
-            optimizer.load_state_dict(state["optimizer"])
-            run.averaged = {
-                name: value.to(fabric.device) for name, value in state["averaged"].items()
-            }
+            run.progress, tensors = found
+            run.restore(tensors)
         return run
 
     def weights(self) -> list[tuple[str, Tensor]]:
@@ -197,12 +193,32 @@ class _Run:
 
     def keep(self, folder: Path) -> None:
         """Write a checkpoint."""
-        state = {
-            "network": self.network.state_dict(),
-            "averaged": self.averaged,
-            "optimizer": self.optimizer.state_dict(),
+        moments = {
+            f"optimizer.{number}.{name}": value
+            for number, kept in self.optimizer.state_dict()["state"].items()
+            for name, value in kept.items()
         }
-        save_checkpoint(folder, self.recipe, self.progress, state)
+        tensors = {
+            **{f"network.{name}": value for name, value in self.weights()},
+            **{f"averaged.{name}": value for name, value in self.averaged.items()},
+            **moments,
+        }
+        save_checkpoint(folder, self.recipe, self.progress, tensors)
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take weights, their average and the optimiser's moments from a checkpoint."""
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts["optimizer"].items():
+            number, _, moment = name.partition(".")
+            moments.setdefault(int(number), {})[moment] = value
+        self.network.load_state_dict(parts["network"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.averaged = {k: v.to(self.fabric.device) for k, v in parts["averaged"].items()}
 
 
 def schedule(training: TrainingSection, step: int) -> float:

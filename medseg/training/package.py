@@ -22,7 +22,7 @@ from medseg.training.checkpoint import Progress
 from medseg.training.recipe import Recipe
 
 
-def write_package(  # noqa: PLR0913 - all that a package is made of
+def write_package(
     folder: Path,
     recipe: Recipe,
     weights: Mapping[str, Tensor],

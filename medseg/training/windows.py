@@ -108,9 +108,7 @@ def window_target(
             continue
         crop = mask[inner][part]
         starts = np.array([p.start for p in part] + [p.stop for p in part])
-        centre = [
-            (w.start + w.stop - 1) / 2 - i.start for w, i in zip(whole, inner, strict=True)
-        ]
+        centre = [(w.start + w.stop - 1) / 2 - i.start for w, i in zip(whole, inner, strict=True)]
         cut = np.count_nonzero(mask[whole]) > np.count_nonzero(crop)
         found.append((one.class_id, starts, crop, cut, centre))
     return WindowTarget(

@@ -89,6 +89,7 @@ def preprocessing(card: Card) -> Compose:
     is padded: windows are.
     """
     names = [channel.name for channel in card.channels]
+    spent = [name for name in names if name != IMAGE]
     return Compose(
         [
             *geometry_steps(card).transforms[:1],
@@ -96,7 +97,7 @@ def preprocessing(card: Card) -> Compose:
             *geometry_steps(card).transforms[1:],
             FillMissingd(names, like=names[0]),
             ConcatItemsd(names, name=IMAGE),
-            DeleteItemsd([name for name in names if name != IMAGE]),
+            *([DeleteItemsd(spent)] if spent else []),
         ]
     )
 

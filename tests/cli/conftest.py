@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
-from scipy import ndimage
+from cli_cases import MODEL, Outcome, bright_array, find_bright, save_nifti, threshold_card
 
 import medseg.inference
 import medseg.models
 from medseg.card import Card
 from medseg.cli import main
 from medseg.errors import InputRefused, ModelError
-from medseg.types import InputWarning, Instances, Volume
-
-MODEL = "threshold"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command gave back to the shell."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def error_lines(self) -> list[str]:
-        return self.err.splitlines()
-
 
 Run = Callable[..., Outcome]
 
@@ -51,52 +31,6 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
         return Outcome(code, *capfd.readouterr())
 
     return call
-
-
-def threshold_card() -> Card:
-    normal = {"kind": "z_score"}
-    return Card.model_validate(
-        {
-            "name": MODEL,
-            "version": "1.0",
-            "summary": "Everything bright.",
-            "intended_use": "Tests.",
-            "limits": "All.",
-            "modality": "MR",
-            "body_part": "any",
-            "licence": {"data": "CC0-1.0", "weights": "CC0-1.0", "attribution": "nobody"},
-            "channels": [
-                {"name": "flair", "normalisation": normal},
-                {"name": "t1", "required": False, "normalisation": normal},
-            ],
-            "classes": [{"name": "bright spot", "kind": "lesion", "label": 1}],
-            "spacing_mm": [1, 1, 1],
-            "window_shape": [8, 8, 8],
-            "backbone": {"name": "none"},
-            "head": {"name": "none"},
-            "training": {"name": "none", "cases": 0, "minutes": 0, "device": "cpu"},
-        }
-    )
-
-
-def find_bright(
-    volumes: Mapping[str, Volume], model: Any, *, device: str = "auto", progress: Any = None
-) -> Instances:
-    """Connected components of what is above 100, told in four steps."""
-    image = next(iter(volumes.values()))
-    labels, _ = ndimage.label(image.array > 100)
-    for done in range(1, 5):
-        progress(done, 4)
-    classes = model.card.instance_classes
-    found = Instances.from_labelmap(labels, image.geometry, classes)
-    provenance = {
-        "model": {"name": model.card.name, "version": model.card.version},
-        "device": device,
-        "channels": list(volumes),
-        "modality": image.modality,
-    }
-    warnings = (InputWarning("out-of-domain", "the image is darker than it should be"),)
-    return Instances(found.geometry, found.items, classes, warnings, provenance)
 
 
 @pytest.fixture
@@ -118,25 +52,6 @@ def threshold_model(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(medseg.models, "shipped", lambda: (MODEL,))
     monkeypatch.setattr(medseg.models, "card_of", card_of)
     return MODEL
-
-
-def bright_array() -> np.ndarray:
-    """Two bright blocks, of 27 and 8 voxels, in 12 x 14 x 16 dark ones."""
-    array = np.zeros((12, 14, 16), dtype=np.int16)
-    array[..., 0] = 1
-    array[2:5, 3:6, 4:7] = 200
-    array[8:10, 8:10, 9:11] = 300
-    return array
-
-
-def save_nifti(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Path:
-    """Write array (x, y, z), by default with 1 mm voxels and both codes of the affine set."""
-    image = nibabel.Nifti1Image(array, np.eye(4) if affine is None else affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(image.affine, code=1)
-    image.set_qform(np.eye(4), code=1 if affine is None else 0)
-    nibabel.save(image, path)
-    return path
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from conftest import bright_array, save_nifti
+from cli_cases import bright_array, save_nifti
 
 
 def missing(path: Path) -> None:

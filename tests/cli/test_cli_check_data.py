@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import bright_array, save_nifti
+from cli_cases import bright_array, save_nifti
 
 
 @pytest.fixture

@@ -179,3 +179,10 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_names_that_are_no_text_do_not_break_the_line(run, tmp_path) -> None:
+    outcome = run("measure", tmp_path / "scan\udcff\n.nii.gz")
+    assert outcome.code == 3
+    (line,) = outcome.error_lines
+    assert "[path-missing]" in line

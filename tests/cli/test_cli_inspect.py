@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import bright_array, save_nifti
+from cli_cases import bright_array, save_nifti
 
 
 def test_a_sound_image_shows_its_geometry(run, image) -> None:

@@ -8,7 +8,7 @@ import json
 import nrrd
 import numpy as np
 import pytest
-from conftest import bright_array, save_nifti
+from cli_cases import bright_array, save_nifti
 
 
 def test_ids_and_volumes_are_those_of_the_file(run, labels, tmp_path) -> None:

@@ -53,6 +53,15 @@ def test_progress_and_warnings_are_on_stderr(segment, image) -> None:
     ]
 
 
+def test_a_terminal_gets_a_bar_with_the_time_left(segment, image, monkeypatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    err = segment(image).err
+    assert "100%" in err
+    assert "0:00:00" in err
+    assert "segment: 25 %" not in err
+
+
 def test_quiet_keeps_warnings_alone(segment, image) -> None:
     outcome = segment(image, "--quiet")
     assert outcome.out == ""
@@ -176,7 +185,7 @@ INTERRUPTED = """
 import sys, time
 import medseg.inference, medseg.models
 sys.path.insert(0, sys.argv[1])
-from conftest import find_bright, threshold_card
+from cli_cases import find_bright, threshold_card
 from types import SimpleNamespace
 from medseg.cli import main
 

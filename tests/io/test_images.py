@@ -176,8 +176,10 @@ def test_trailing_axes_of_length_1_are_dropped(tmp_path):
     assert np.array_equal(read(tmp_path / "b.mha").array, data[..., 0, 0].T)
 
 
-def test_a_pair_is_read_by_either_name(tmp_path):
+@pytest.mark.parametrize("first", [b"\x00\x00\x01\x00", b"PK\x03\x04", b"NRRD"])
+def test_a_pair_is_read_by_either_name_whatever_its_first_values(tmp_path, first):
     data = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    data[:2, 0, 0] = np.frombuffer(first, dtype="<i2")
     save(tmp_path / "a.img", data, kind=nibabel.Nifti1Pair)
     for name in ("a.img", "a.hdr"):
         assert np.array_equal(read(tmp_path / name).array, data.T)

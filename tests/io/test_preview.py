@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage, imread
+from matplotlib.image import imread
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from medseg.errors import OutputError
@@ -29,7 +30,6 @@ ORDERS: list[Axes] = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2,
 CLASSES = (InstanceClass("tumour", "lesion", 1), InstanceClass("liver", "organ", 2))
 SHAPE = (6, 10, 14)
 SPACING = (4.0, 2.0, 1.0)
-CORNER = {"right": (3, 4, 0), "left": (3, 4, 13), "front": (3, 0, 7), "back": (3, 9, 7)}
 
 
 def instances_of(geometry: Geometry, *masks: NDArray[np.bool_], name: str = "tumour") -> Instances:
@@ -63,10 +63,6 @@ def turned(volume: Volume, found: Instances, axes: Axes, flips: Flips) -> tuple[
 
 def words(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.texts]
-
-
-def pictures(figure: Figure) -> list[AxesImage]:
-    return [axes.images[0] for axes in figure.axes]
 
 
 @given(
@@ -202,7 +198,8 @@ def test_without_an_object_the_middle_slices_say_so() -> None:
 def test_scale_bar_has_its_length_on_the_page() -> None:
     volume, found = marked()
     figure = preview_figure(volume, found)
-    axes, bar = figure.axes[0], figure.lines[0]
+    axes, bar = figure.axes[0], figure.artists[0]
+    assert isinstance(bar, Line2D)
     assert "5 mm" in words(figure)
     along = np.asarray(bar.get_xdata(), dtype=np.float64) * figure.get_figwidth()
     across_mm = abs(axes.get_xlim()[1] - axes.get_xlim()[0])

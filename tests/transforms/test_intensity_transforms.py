@@ -98,9 +98,7 @@ def test_a_scaled_image_no_longer_claims_hounsfield_units() -> None:
 @pytest.mark.parametrize(
     "transform",
     [
-        CTWindowd(
-            ["a", "b"], low_hu=0, high_hu=150, mean_hu=50, std_hu=9, allow_missing_keys=True
-        ),
+        CTWindowd(["a", "b"], low_hu=0, high_hu=150, mean_hu=50, std_hu=9, allow_missing_keys=True),
         SUVScaled(["a", "b"], high_suv=150, allow_missing_keys=True),
         ForegroundZScored(["a", "b"], allow_missing_keys=True),
     ],

@@ -20,14 +20,35 @@ Points = NDArray[np.int64]
 
 
 @dataclass
-class _Lesions:
-    """What the slabs so far showed of one class."""
+class _Evidence:
+    """What the slabs so far showed of one class: voxels, and for lesions votes and peaks."""
 
     points: list[Points] = field(default_factory=list)
     probability: list[NDArray[np.float32]] = field(default_factory=list)
     votes_mm: list[NDArray[np.float64]] = field(default_factory=list)
     peaks_mm: list[NDArray[np.float64]] = field(default_factory=list)
     heights: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def all_points(self) -> Points:
+        """Indices (N, 3) on the image's grid."""
+        return np.concatenate([np.empty((0, 3), dtype=np.int64), *self.points])
+
+    def all_probability(self) -> NDArray[np.float32]:
+        """Class probability (N,) of the points."""
+        return np.concatenate([np.empty(0, dtype=np.float32), *self.probability])
+
+    def nearest_peaks(self, reach_mm: float) -> NDArray[np.int64]:
+        """The position of the peak nearest to each point's vote (N,); -1 beyond `reach_mm`."""
+        votes_mm = np.concatenate([np.empty((0, 3)), *self.votes_mm])
+        peaks_mm = np.concatenate([np.empty((0, 3)), *self.peaks_mm])
+        if not len(peaks_mm):
+            return np.full(len(votes_mm), -1, dtype=np.int64)
+        distance, nearest = cKDTree(peaks_mm).query(votes_mm)
+        return np.where(distance <= reach_mm, nearest, -1).astype(np.int64)
+
+    def all_heights(self) -> NDArray[np.float32]:
+        """Height of the heat map at each peak."""
+        return np.concatenate([np.empty(0, dtype=np.float32), *self.heights])
 
 
 @dataclass(frozen=True)
@@ -65,8 +86,8 @@ class CenterOffsetDecoder:
         `spacing_mm` (z, y, x) is that of the model's grid.
         """
         spacing = np.asarray(spacing_mm, dtype=np.float64)
-        organs = [_Lesions() for _ in organ_ids(self.classes)]
-        lesions = [_Lesions() for _ in lesion_ids(self.classes)]
+        organs = [_Evidence() for _ in organ_ids(self.classes)]
+        lesions = [_Evidence() for _ in lesion_ids(self.classes)]
         voxel_mm3 = float(np.prod(spacing))
         for slab in slabs:
             voxel_mm3 = float(np.prod(spacing * np.abs(slab.grids[self.maps[0].name].scale)))
@@ -81,11 +102,11 @@ class CenterOffsetDecoder:
             found.append((position, self._lesions(lesion, voxel_mm3)))
         return numbered(found, self.classes)
 
-    def _collect_organs(self, slab: Slab, organs: Sequence[_Lesions]) -> None:
+    def _collect_organs(self, slab: Slab, organs: Sequence[_Evidence]) -> None:
         label = argmax_on_grid(slab.maps["organ"], *_axes(slab, "organ"))
         where = np.argwhere(label)
         position = label[tuple(where.T)]
-        points = where + [slab.start, 0, 0]
+        points = where.astype(np.int64) + _corner(slab)
         values = interpolate_at(slab.maps["organ"], *_at(slab, "organ", points))
         for n, organ in enumerate(organs):
             chosen = position == n + 1
@@ -93,12 +114,12 @@ class CenterOffsetDecoder:
             organ.probability.append(values[n + 1, chosen])
 
     def _collect_lesions(
-        self, slab: Slab, channel: int, lesion: _Lesions, spacing_mm: NDArray[np.float64]
+        self, slab: Slab, channel: int, lesion: _Evidence, spacing_mm: NDArray[np.float64]
     ) -> None:
         probability = slab.maps["lesion"][channel]
         axes = _axes(slab, "lesion")
         above = np.argwhere(above_on_grid(probability, *axes, threshold=self.threshold))
-        points = above + [slab.start, 0, 0]
+        points = above.astype(np.int64) + _corner(slab)
         lesion.points.append(points)
         lesion.probability.append(
             interpolate_at(probability[None], *_at(slab, "lesion", points))[0]
@@ -110,23 +131,20 @@ class CenterOffsetDecoder:
         lesion.peaks_mm.append((cells + first) * 2 * spacing_mm)
         lesion.heights.append(heights)
 
-    def _lesions(self, lesion: _Lesions, voxel_mm3: float) -> list[Found]:
-        points, probability = _joined(lesion.points, 3), np.concatenate(lesion.probability)
+    def _lesions(self, lesion: _Evidence, voxel_mm3: float) -> list[Found]:
+        points, heights = lesion.all_points(), lesion.all_heights()
         if not len(points):
             return []
-        peaks_mm, heights = _joined(lesion.peaks_mm, 3), np.concatenate(lesion.heights)
-        group = _nearest_peak(_joined(lesion.votes_mm, 3), peaks_mm, self.reach_mm)
+        group = lesion.nearest_peaks(self.reach_mm)
         alone = group < 0
         group[alone] = len(heights) + components(points[alone])
         # A component that no peak speaks for is as certain as the weakest peak that counts.
-        extra = int(group.max()) + 1 - len(heights)
-        heights = np.concatenate([heights, np.full(max(extra, 0), self.peak_threshold)])
-        found = instances_from_points(points, probability, group)
-        smallest = self.smallest_mm3 / voxel_mm3
+        extra = max(int(group.max()) + 1 - len(heights), 0)
+        heights = np.concatenate([heights, np.full(extra, self.peak_threshold, np.float32)])
         return [
             replace(one, score=float(one.score * heights[one.group]))
-            for one in found
-            if one.voxel_count >= smallest
+            for one in instances_from_points(points, lesion.all_probability(), group)
+            if one.voxel_count >= self.smallest_mm3 / voxel_mm3
         ]
 
 
@@ -134,16 +152,21 @@ class CenterOffsetDecoder:
 class ComponentDecoder(CenterOffsetDecoder):
     """The plainest mode: organs by the largest class, lesions by connected components (26)."""
 
-    def _lesions(self, lesion: _Lesions, voxel_mm3: float) -> list[Found]:
-        points, probability = _joined(lesion.points, 3), np.concatenate(lesion.probability)
-        found = instances_from_points(points, probability, components(points))
+    def _lesions(self, lesion: _Evidence, voxel_mm3: float) -> list[Found]:
+        points = lesion.all_points()
+        found = instances_from_points(points, lesion.all_probability(), components(points))
         return [one for one in found if one.voxel_count >= self.smallest_mm3 / voxel_mm3]
 
 
-def _organ(organ: _Lesions) -> list[Found]:
-    points = _joined(organ.points, 3)
+def _organ(organ: _Evidence) -> list[Found]:
+    points = organ.all_points()
     group = np.zeros(len(points), dtype=np.int64)
-    return instances_from_points(points, np.concatenate(organ.probability), group)
+    return instances_from_points(points, organ.all_probability(), group)
+
+
+def _corner(slab: Slab) -> Points:
+    """Where the slab begins on the image's grid."""
+    return np.array([slab.start, 0, 0], dtype=np.int64)
 
 
 def _axes(slab: Slab, name: str) -> tuple[NDArray[np.float64], ...]:
@@ -175,9 +198,7 @@ def _votes_mm(
     return np.asarray(votes, dtype=np.float64)
 
 
-def _peaks(
-    slab: Slab, channel: int, threshold: float
-) -> tuple[Points, NDArray[np.float32]]:
+def _peaks(slab: Slab, channel: int, threshold: float) -> tuple[Points, NDArray[np.float32]]:
     """Cells (N, 3) of the map's array that no neighbour of 26 exceeds, and their heights."""
     heat = slab.maps["centre"][channel]
     before, after = slab.margins["centre"]
@@ -186,17 +207,3 @@ def _peaks(
     own = (cells[:, 0] >= before) & (cells[:, 0] < heat.shape[0] - after)
     cells = cells[own]
     return cells, heat[tuple(cells.T)]
-
-
-def _nearest_peak(
-    votes_mm: NDArray[np.float64], peaks_mm: NDArray[np.float64], reach_mm: float
-) -> NDArray[np.int64]:
-    """The position of the nearest peak of each vote, -1 beyond `reach_mm`."""
-    if not len(peaks_mm):
-        return np.full(len(votes_mm), -1, dtype=np.int64)
-    distance, nearest = cKDTree(peaks_mm).query(votes_mm)
-    return np.where(distance <= reach_mm, nearest, -1).astype(np.int64)
-
-
-def _joined(parts: Sequence[NDArray[np.generic]], columns: int) -> NDArray[np.generic]:
-    return np.concatenate([np.empty((0, columns), dtype=parts[0].dtype), *parts])

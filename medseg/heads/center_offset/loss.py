@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as functional
 from monai.losses import DiceLoss
 from torch import Tensor
+from torch.nn import functional
 
 from medseg.card import CardClass
 from medseg.heads.center_offset.network import CenterOffset

@@ -44,7 +44,7 @@ class CenterOffsetNetwork(nn.Module):
     centre_stride = 2
     interest = 0.02
 
-    def __init__(  # noqa: PLR0913 - what a card says of a head
+    def __init__(
         self,
         in_channels: int,
         channels: Sequence[int],

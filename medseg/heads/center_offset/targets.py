@@ -71,9 +71,7 @@ def _draw(
         channel = lesions[int(position)]
         lesion[channel][window][mask] = 1.0
         _draw_centre(centre[channel], box, target.centres[n])
-        _draw_offset(
-            offset[channel], nearest[channel], (box, mask), target.centres[n], spacing_mm
-        )
+        _draw_offset(offset[channel], nearest[channel], (box, mask), target.centres[n], spacing_mm)
     owned = np.isfinite(nearest)
     return organ, lesion, centre, offset.reshape(-1, *cells), owned
 

@@ -10,7 +10,7 @@ from medseg.io.dicom.check import check
 from medseg.io.dicom.classes import SUPPORTED, class_name
 from medseg.io.dicom.read import read_checked
 from medseg.io.dicom.records import Scan, Series
-from medseg.io.dicom.refusals import path_refusal
+from medseg.io.dicom.refusals import counted, path_refusal
 from medseg.io.dicom.scan import scan_tree
 from medseg.types import Volume
 
@@ -56,7 +56,7 @@ def _check_scan(found: Scan) -> None:
     lost = [one for one in found.series if one.kind == "damaged"]
     if lost:
         files = sum(one.files for one in lost)
-        detail = f"{files} files are DICOM images whose header cannot be used"
+        detail = f"{counted(files, 'DICOM image')} with a header that cannot be used"
         raise path_refusal("file-corrupt", detail)
     if not found.images:
         others = sorted({class_name(name) for one in found.series for name in one.sop_classes})
@@ -78,7 +78,9 @@ def _chosen(found: Scan, series: str | int | None) -> Series:
     if series is None:
         _check_patients(images)
         if len(images) > 1:
-            raise path_refusal("several-series", f"{len(images)} series: {_listing(images)}")
+            raise path_refusal(
+                "several-series", f"{len(images)} series, none chosen: {_listing(images)}"
+            )
         return images[0]
     wanted = str(series).strip()
     for matches in ("pseudonym", "uid", "number"):
@@ -91,7 +93,7 @@ def _chosen(found: Scan, series: str | int | None) -> Series:
 def _listing(images: Sequence[Series]) -> str:
     parts = []
     for one in images[:_MOST_LISTED]:
-        kinds = {SUPPORTED.get(name, class_name(name)) for name in one.sop_classes}
-        parts.append(f"{one.number} ({one.pseudonym}) {'/'.join(sorted(kinds))}, {one.files} files")
+        kinds = "/".join(sorted(SUPPORTED.get(n, class_name(n)) for n in one.sop_classes))
+        parts.append(f"{one.number} ({one.pseudonym}) {kinds}, {counted(one.files, 'file')}")
     more = [f"{len(images) - _MOST_LISTED} more"] if len(images) > _MOST_LISTED else []
     return "; ".join([*parts, *more])

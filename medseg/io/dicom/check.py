@@ -12,7 +12,7 @@ from medseg.io.dicom.classes import PROJECTIONS, SUPPORTED, class_name
 from medseg.io.dicom.notes import notes_of
 from medseg.io.dicom.pixels import files_of, format_fault
 from medseg.io.dicom.records import Checked, Frame, ImageFile, Series, Stack
-from medseg.io.dicom.refusals import refusal
+from medseg.io.dicom.refusals import counted, refusal
 from medseg.io.dicom.rescale import rescale_fault
 from medseg.io.dicom.volumes import split_volumes
 
@@ -33,7 +33,9 @@ def check(series: Series) -> Checked:
     _check_objects(series, frames)
     kept = tuple(frame for frame in frames if not _is_localizer(frame))
     if not kept:
-        raise refusal(series, "localizer", f"{len(frames)} images, all of type LOCALIZER")
+        raise refusal(
+            series, "localizer", f"{counted(len(frames), 'image')}, all of type LOCALIZER"
+        )
     for code, test in _IMAGE_CHECKS:
         for file in files_of(kept):
             if (detail := test(file)) is not None:
@@ -53,7 +55,9 @@ def _check_kind(series: Series) -> None:
         raise refusal(series, "file-corrupt", wholes)
     if series.kind == "other":
         names = ", ".join(sorted({class_name(one) for one in series.sop_classes}))
-        raise refusal(series, "no-image-series", f"{series.files} files without images ({names})")
+        raise refusal(
+            series, "no-image-series", f"{counted(series.files, 'file')} without images ({names})"
+        )
     if len(series.patients) > 1:
         detail = f"{len(series.patients)} different PatientIDs in one series"
         raise refusal(series, "several-patients", detail)
@@ -69,13 +73,21 @@ def _without_copies(series: Series) -> tuple[tuple[Frame, ...], int]:
         if len(files) == 1:
             continue
         first, *others = files.values()
-        content = first.path.read_bytes()
-        if any(other.path.read_bytes() != content for other in others):
+        content = _content(series, first)
+        if any(_content(series, other) != content for other in others):
             detail = f"{len(files)} files share one SOPInstanceUID and differ in content"
             raise refusal(series, "duplicate-uid", detail)
         dropped.update(other.order for other in others)
     kept = tuple(frame for frame in series.frames if frame.file.order not in dropped)
     return kept, len(dropped)
+
+
+def _content(series: Series, file: ImageFile) -> bytes:
+    try:
+        return file.path.read_bytes()
+    except OSError as error:
+        detail = f"file {file.order} in name order cannot be read ({error.strerror})"
+        raise refusal(series, "path-unreadable", detail) from error
 
 
 def _check_objects(series: Series, frames: Sequence[Frame]) -> None:
@@ -106,7 +118,7 @@ def _mosaic(file: ImageFile) -> str | None:
 def _colour(file: ImageFile) -> str | None:
     if file.samples == 1 and file.photometric in ("MONOCHROME1", "MONOCHROME2", ""):
         return None
-    return f"{file.samples} samples a pixel, or colours by palette"
+    return f"{counted(file.samples, 'sample')} a pixel, and no scale of grey"
 
 
 def _photometric(file: ImageFile) -> str | None:
@@ -173,7 +185,7 @@ def _check_alike(series: Series, frames: Sequence[Frame]) -> None:
 def _stacks(series: Series, frames: Sequence[Frame]) -> tuple[Stack, ...]:
     places = geo.by_position(frames)
     if len(places) < geo.FEWEST_POSITIONS:
-        detail = f"{len(frames)} images at {len(places)} slice positions"
+        detail = f"{counted(len(frames), 'image')} at {counted(len(places), 'slice position')}"
         raise refusal(series, "too-few-slices", detail)
     counts = {len(place) for place in places}
     if counts == {1}:

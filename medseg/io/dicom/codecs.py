@@ -112,8 +112,8 @@ def _checked(
 
 _JPEG = _checked(_jpeg_size, imagecodecs.jpeg8_decode)
 _JPEG_LS = _checked(_jpeg_size, imagecodecs.jpegls_decode)
+# OpenJPEG decodes high throughput too; the decoder made for it (OpenJPH) hides its errors.
 _JPEG_2000 = _checked(_jpeg2000_size, imagecodecs.jpeg2k_decode)
-_HTJ2K = _checked(_jpeg2000_size, imagecodecs.htj2k_decode)
 
 DECODERS: Mapping[str, Callable[[bytes, Size, int], Stored]] = MappingProxyType(
     {
@@ -126,9 +126,9 @@ DECODERS: Mapping[str, Callable[[bytes, Size, int], Stored]] = MappingProxyType(
         str(uid.JPEGLSNearLossless): _JPEG_LS,
         str(uid.JPEG2000Lossless): _JPEG_2000,
         str(uid.JPEG2000): _JPEG_2000,
-        str(uid.HTJ2KLossless): _HTJ2K,
-        str(uid.HTJ2KLosslessRPCL): _HTJ2K,
-        str(uid.HTJ2K): _HTJ2K,
+        str(uid.HTJ2KLossless): _JPEG_2000,
+        str(uid.HTJ2KLosslessRPCL): _JPEG_2000,
+        str(uid.HTJ2K): _JPEG_2000,
     }
 )
 """Each transfer syntax that is decoded, with what decodes one frame of it."""

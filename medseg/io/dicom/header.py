@@ -25,6 +25,7 @@ from medseg.io.dicom.tags import PARSE_ERRORS
 DEFLATED = str(DeflatedExplicitVRLittleEndian)
 HEADER_BYTES = 32 * 1024 * 1024
 _LONG = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
+_GROUP_2 = b"\x02\0"
 _FIRST_TAGS = frozenset({0x0002, 0x0008})
 
 
@@ -59,8 +60,18 @@ def read_header(path: Path, file_bytes: int) -> Header | Unread:
         file.seek(0)
         try:
             return _parse(path, file, start, file_bytes)
+        except OSError as error:
+            if error.errno is not None:
+                raise  # of the file system; pydicom raises others on damaged sequences
+            return _unread(start, marked=marked)
         except (*PARSE_ERRORS, zlib.error):
-            return "damaged" if marked and CLASS_PREFIX in start else "not DICOM"
+            return _unread(start, marked=marked)
+
+
+def _unread(start: bytes, *, marked: bool) -> Unread:
+    """A file that starts as DICOM does and cannot be parsed may be a lost slice."""
+    begun = start[132:134] == _GROUP_2 or CLASS_PREFIX in start
+    return "damaged" if marked and begun else "not DICOM"
 
 
 def _may_be_bare(start: bytes) -> bool:

@@ -48,6 +48,11 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
 """The way out that is shown with each code of this reader."""
 
 
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, which takes an s except after 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def refusal(series: Series, code: str, detail: str) -> InputRefused:
     """The error for a series; `detail` holds numbers and names of tags only."""
     return InputRefused(code, series.subject, detail, REMEDIES[code])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from medseg.errors import InputRefused
+from medseg.io.checks import orientation_code
 from medseg.io.dicom.check import check
 from medseg.io.dicom.classes import SUPPORTED, class_name
 from medseg.io.dicom.notes import stack_notes
@@ -15,7 +16,7 @@ from medseg.io.dicom.read import choose_stack
 from medseg.io.dicom.records import Checked, Series
 from medseg.io.dicom.rescale import unit_of
 from medseg.io.dicom.scan import scan_tree
-from medseg.types import Geometry, InputWarning, Modality, Shape, Unit
+from medseg.types import InputWarning, Modality, Shape, Unit
 
 Status = Literal["read", "refused", "skipped"]
 
@@ -118,12 +119,3 @@ def _described(report: SeriesReport, checked: Checked) -> SeriesReport:
         volumes=tuple(one.label for one in checked.stacks if one.label),
         warnings=checked.warnings + stack_notes(first),
     )
-
-
-def orientation_code(geometry: Geometry) -> str:
-    """Three letters for where growing z, y and x lead most nearly, for example SPL."""
-    axes, flips = geometry.closest_axes()
-    letters = ["?", "?", "?"]
-    for new, (old, flip) in enumerate(zip(axes, flips, strict=True)):
-        letters[old] = "IAR"[new] if flip else "SPL"[new]
-    return "".join(letters)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from medseg.io.dicom.frames import frames_of, image_file
 from medseg.io.dicom.header import Header, read_header
 from medseg.io.dicom.records import Frame, Scan, Series, SeriesKind
 from medseg.io.dicom.refusals import path_refusal
-from medseg.io.dicom.tags import PARSE_ERRORS, number, text
+from medseg.io.dicom.tags import PARSE_ERRORS, number, quiet_pydicom, text
 
 MAX_FILES = 200_000
 MAX_DEPTH = 24
@@ -36,8 +35,7 @@ def scan_tree(path: Path) -> Scan:
     """As `scan`, and how many files were set aside for which reason."""
     groups: dict[tuple[str, SeriesKind], _Group] = defaultdict(_Group)
     skipped: Counter[str] = Counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote values of the header
+    with quiet_pydicom():
         for order, file in enumerate(_files(path, skipped), start=1):
             found = _look_at(file, order)
             if isinstance(found, str):
@@ -160,7 +158,7 @@ def _look_at(file: Path, order: int) -> _Found | str:
         return _Found("", "damaged")
     try:
         return _sorted_out(header, file, order, file_bytes)
-    except PARSE_ERRORS:
+    except (*PARSE_ERRORS, OSError):
         return _Found("", "damaged")
 
 
@@ -170,7 +168,7 @@ def _sorted_out(header: Header, file: Path, order: int, file_bytes: int) -> _Fou
     uid = text(ds, 0x0020000E)
     rows = 0x00280010 in ds and 0x00280011 in ds
     if not sop_class and not rows:
-        return "DICOMDIR" if _is_directory(ds) else _NOT_DICOM
+        return _without_class(ds)
     if sop_class in NO_IMAGES or (not rows and sop_class not in SUPPORTED):
         return _Found(uid, "other", sop_class)
     if not uid or not text(ds, 0x00080018) or not sop_class or not rows:
@@ -189,6 +187,10 @@ def _sorted_out(header: Header, file: Path, order: int, file_bytes: int) -> _Fou
     )
 
 
-def _is_directory(ds: Dataset) -> bool:
+def _without_class(ds: Dataset) -> _Found | str:
+    """A directory of DICOM, a file cut before its first tags, or none of DICOM's."""
     meta = getattr(ds, "file_meta", None)
-    return meta is not None and str(meta.get("MediaStorageSOPClassUID") or "") == DIRECTORY
+    if not meta:
+        return _NOT_DICOM
+    is_directory = str(meta.get("MediaStorageSOPClassUID") or "") == DIRECTORY
+    return "DICOMDIR" if is_directory else _Found("", "damaged")

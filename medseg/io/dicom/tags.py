@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 
 PARSE_ERRORS = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
+    InvalidDicomError,
     LookupError,
     MemoryError,
     NotImplementedError,
@@ -29,6 +36,20 @@ MAX_VALUE_BYTES = 65536
 _PADDING = " \0\r\n\t"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BINARY = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "UL": "I", "US": "H", "US or SS": "H"}
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom's warnings and log lines to itself: they quote values of the header."""
+    logger = logging.getLogger("pydicom")
+    silence = logging.Filter("medseg.io.dicom")  # passes records of that name, so none of pydicom
+    logger.addFilter(silence)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeFilter(silence)
 
 
 def raw_bytes(dataset: Dataset, tag: int) -> tuple[bytes, str, bool] | None:
