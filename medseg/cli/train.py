@@ -36,6 +36,10 @@ def train(  # noqa: PLR0913 - one parameter an option
         typer.Option("--resume/--restart", help="Go on from the checkpoint in OUT, or begin anew."),
     ] = True,
     device: Device = "auto",
+    devices: Annotated[
+        int | None,
+        typer.Option("--devices", min=1, help="How many of them; by default every GPU, one CPU."),
+    ] = None,
     leave_out_faulty: Annotated[
         bool,
         typer.Option(
@@ -75,6 +79,7 @@ def train(  # noqa: PLR0913 - one parameter an option
                 writable_folder(out),
                 data_root=data or path.parent,
                 device=device,
+                devices=devices,
                 resume=resume,
                 leave_out_faulty=leave_out_faulty,
                 progress=progress,

@@ -35,9 +35,6 @@ class WindowDataset(Dataset[Window]):
         self.margin = MARGIN if deforms or recipe.augmentation.elastic else 0.0
         self.kept: dict[int, GridCase] = {}
 
-    def __len__(self) -> int:
-        return self.recipe.training.steps * self.recipe.training.batch_size
-
     def __getitem__(self, number: int) -> Window:
         training = self.recipe.training
         rng = np.random.default_rng([training.seed, number])

@@ -38,6 +38,7 @@ def train(  # noqa: PLR0913 - what a user may say of a training
     *,
     data_root: Path,
     device: str = "auto",
+    devices: int | None = None,
     resume: bool = True,
     leave_out_faulty: bool = False,
     progress: ProgressCallback | None = None,
@@ -46,7 +47,9 @@ def train(  # noqa: PLR0913 - what a user may say of a training
     """Train what a recipe describes and return the folder of the model package.
 
     The same recipe, device and data give the same weights, also when a run was killed and
-    resumed: every window is drawn from the recipe's seed and its own number. `progress(done,
+    resumed: every window is drawn from the recipe's seed and its own number. `devices` is how many
+    to use, by default every GPU or one CPU process; each takes a batch of its own every step, and
+    gradients are averaged (the command starts its other processes itself). `progress(done,
     total)` counts steps. After `max_minutes` of this call the run stops where it is, with a
     checkpoint to resume from and a package of the weights so far.
 
@@ -55,7 +58,8 @@ def train(  # noqa: PLR0913 - what a user may say of a training
             reading a case raises; `recipe-invalid` where `out` holds a run of another recipe.
         MissingExtraError: the extra "train" is not installed.
     """
-    fabric = _fabric(device, recipe.training.precision)
+    fabric = _fabric(device, recipe.training.precision, devices)
+    fabric.launch()
     folder = writable_folder(out)
     split = _split(recipe, data_root, leave_out_faulty=leave_out_faulty)
     run = _Run.start(recipe, fabric, folder, resume=resume)
@@ -68,8 +72,11 @@ def train(  # noqa: PLR0913 - what a user may say of a training
         run.fit(windows, validation, folder, progress=progress, stop_at=stop_at)
     finally:
         torch.set_num_threads(threads)
+    package = folder / recipe.model.name
+    if not fabric.is_global_zero:
+        return package
     return write_package(
-        folder / recipe.model.name,
+        package,
         recipe,
         run.averaged,
         cases=len(split.training),
@@ -125,12 +132,12 @@ class _Run:
         spent, began = self.progress.minutes, time.monotonic()
         kept_at, kept_step = began, self.progress.step
         try:
-            for batch in _batches(windows, training, self.progress.step):
+            for batch in _batches(windows, training, self.progress.step, self.fabric):
                 losses = self.step(batch)
                 self.progress.step += 1
                 self.progress.minutes = spent + (time.monotonic() - began) / 60
                 step = self.progress.step
-                if progress is not None:
+                if progress is not None and self.fabric.is_global_zero:
                     progress(step, training.steps)
                 if step % training.validate_every == 0 or step == training.steps:
                     self.note(losses, validation)
@@ -179,7 +186,9 @@ class _Run:
                     kept.copy_(value)
 
     def note(self, losses: Mapping[str, float], validation: Sequence[Any]) -> None:
-        """Validate the averaged weights and add a row of figures."""
+        """Validate the averaged weights, on the first device, and add a row of figures."""
+        if not self.fabric.is_global_zero:
+            return
         row = {"step": float(self.progress.step), **{f"loss_{k}": v for k, v in losses.items()}}
         if validation:
             row |= validate(self.model(), validation, _device_name(self.fabric))
@@ -192,7 +201,9 @@ class _Run:
         return Model(self.recipe.model, network.eval(), decoder_of(self.recipe.model))
 
     def keep(self, folder: Path) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, from the first device."""
+        if not self.fabric.is_global_zero:
+            return
         moments = {
             f"optimizer.{number}.{name}": value
             for number, kept in self.optimizer.state_dict()["state"].items()
@@ -232,9 +243,15 @@ def schedule(training: TrainingSection, step: int) -> float:
 
 
 def _batches(
-    windows: WindowDataset, training: TrainingSection, first_step: int
+    windows: WindowDataset, training: TrainingSection, first_step: int, fabric: Fabric
 ) -> DataLoader[Window]:
-    numbers = range(first_step * training.batch_size, len(windows))
+    """The batches that are left, a device's own: every device sees other windows."""
+    size, count, rank = training.batch_size, fabric.world_size, fabric.global_rank
+    numbers = [
+        (step * count + rank) * size + place
+        for step in range(first_step, training.steps)
+        for place in range(size)
+    ]
     return DataLoader(
         Subset(windows, numbers), batch_size=training.batch_size, collate_fn=list, num_workers=0
     )
@@ -248,7 +265,7 @@ def _split(recipe: Recipe, data_root: Path, *, leave_out_faulty: bool) -> Split:
     return split_cases(recipe.data, refuse_faulty(report, leave_out=leave_out_faulty))
 
 
-def _fabric(device: str, precision: str) -> Fabric:
+def _fabric(device: str, precision: str, devices: int | None) -> Fabric:
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
@@ -256,7 +273,7 @@ def _fabric(device: str, precision: str) -> Fabric:
     accelerator = choose_device(device).type
     return Fabric(
         accelerator=accelerator,
-        devices=1 if accelerator == "cpu" else "auto",
+        devices=devices or (1 if accelerator == "cpu" else "auto"),
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
 

@@ -81,6 +81,12 @@ def test_a_higher_score_takes_the_reference_though_a_lower_one_fits_better() -> 
     assert found.unmatched_pred.tolist() == [0]
 
 
+def test_of_equally_good_references_the_last_is_taken_as_in_coco() -> None:
+    pred = study([rectangle(slice(0, 10), slice(0, 10))])
+    ref = study([rectangle(slice(0, 8), slice(0, 10)), rectangle(slice(2, 10), slice(0, 10))])
+    assert match_greedy(pred, ref, 0.5).ref.tolist() == [1]
+
+
 def test_classes_do_not_match_each_other() -> None:
     mask = rectangle(slice(0, 10), slice(0, 10))
     found = match_greedy(study([mask], names=["node"]), study([mask], names=["tumour"]), 0.1)

@@ -49,7 +49,7 @@ def marked() -> tuple[Volume, Instances]:
     array[0, 1:-1, 1:-1], array[-1, 1:-1, 1:-1] = 5, 6
     geometry = Geometry.from_spacing(SHAPE, SPACING, (7.0, -3.0, 11.0))
     mask = np.zeros(SHAPE, dtype=bool)
-    mask[2:4, 3:5, 5:9] = True
+    mask[1:3, 3:5, 5:9] = True
     return Volume(array, geometry, "MR", "arbitrary"), instances_of(geometry, mask)
 
 
@@ -102,7 +102,7 @@ def test_outlines_enclose_the_voxels_of_the_object_on_the_screen(axes: Axes, fli
     of = scene(*turned(*marked(), axes, flips))
     item = of.items[0]
     # Columns 5..9 of 1 mm and rows 3..5 of 2 mm; upright planes count 4 mm slices from the head.
-    for axis, right, down in ((0, (5, 9), (6, 10)), (1, (5, 9), (8, 16)), (2, (6, 10), (8, 16))):
+    for axis, right, down in ((0, (5, 9), (6, 10)), (1, (5, 9), (12, 20)), (2, (6, 10), (12, 20))):
         shown = view(of, axis, central_slice(item, axis), item)
         points = shown.outlines[0].segments_mm.reshape(-1, 2)
         assert (points[:, 0].min(), points[:, 0].max()) == pytest.approx(right)
