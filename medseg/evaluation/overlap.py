@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.measurement.grids import require_same_grid
+from medseg.io import require_same_grid
 from medseg.measurement.size import boxes, union, union_voxels, voxel_counts
 from medseg.types import Box, Instance, Instances
 
@@ -48,7 +48,7 @@ def pair_overlaps(pred: Instances, ref: Instances) -> PairOverlaps:
 
     Raises InputRefused (`grid-mismatch`) where the two lie on different grids.
     """
-    require_same_grid("prediction", pred.geometry, "reference", ref.geometry)
+    require_same_grid(pred.geometry, ref.geometry, "prediction", other="reference")
     rows = []
     for n, m in _meeting_boxes(boxes(pred), boxes(ref)):
         shared = _shared_voxels(pred.items[n], ref.items[m])
@@ -97,7 +97,7 @@ def class_dice(pred: Instances, ref: Instances) -> dict[str, float]:
 
     Raises InputRefused (`grid-mismatch`) where the two lie on different grids.
     """
-    require_same_grid("prediction", pred.geometry, "reference", ref.geometry)
+    require_same_grid(pred.geometry, ref.geometry, "prediction", other="reference")
     return {name: _dice(_of(pred, name), _of(ref, name)) for name in class_names(pred, ref)}
 
 
@@ -117,7 +117,7 @@ def volume_error(pred: Instances, ref: Instances) -> dict[str, float]:
 
     Raises InputRefused (`grid-mismatch`) where the two lie on different grids.
     """
-    require_same_grid("prediction", pred.geometry, "reference", ref.geometry)
+    require_same_grid(pred.geometry, ref.geometry, "prediction", other="reference")
     errors = {}
     for name in class_names(pred, ref):
         found, wanted = union_voxels(_of(pred, name)), union_voxels(_of(ref, name))

@@ -9,8 +9,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +131,8 @@ def summary_of(volumes: Mapping[str, Volume], instances: Instances) -> Summary:
     )
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """The versions that a result depends on; reads metadata alone, so nothing is imported."""
     found = {}
     for name in _VERSIONS_OF:
@@ -137,7 +140,7 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
-    return {**found, "python": platform.python_version()}
+    return MappingProxyType({**found, "python": platform.python_version()})
 
 
 def volume_sha256(volume: Volume) -> str:

@@ -144,19 +144,21 @@ def require_finite(array: NDArray[Any], subject: str) -> None:
     )
 
 
-def require_same_grid(labels: Geometry, image: Geometry, subject: str) -> None:
-    """Refuse labels on another grid than their image (`grid-mismatch`), and say what differs.
+def require_same_grid(
+    found: Geometry, wanted: Geometry, subject: str, *, other: str = "image"
+) -> None:
+    """Refuse a `subject` that is not on the grid of the `other` (`grid-mismatch`); says why.
 
     No corner may lie further off than a hundredth of the smallest voxel edge (at least 1e-3 mm).
     """
-    tolerance = max(1e-3, 0.01 * min(image.spacing_mm))
-    if labels.same_grid(image, atol_mm=tolerance):
+    tolerance = max(1e-3, 0.01 * min(wanted.spacing_mm))
+    if found.same_grid(wanted, atol_mm=tolerance):
         return
     raise InputRefused(
         code="grid-mismatch",
         subject=subject,
-        detail=f"the labels' grid is not the image's: {_difference(labels, image)}",
-        remedy="give the labels drawn on this image, or resample them to its grid",
+        detail=f"its grid is not that of the {other}: {_difference(found, wanted)}",
+        remedy="give two that belong together, or resample one to the grid of the other",
     )
 
 
@@ -169,18 +171,18 @@ def orientation_code(geometry: Geometry) -> str:
     return "".join(letters)
 
 
-def _difference(labels: Geometry, image: Geometry) -> str:
+def _difference(found: Geometry, wanted: Geometry) -> str:
     parts = []
-    if labels.shape != image.shape:
-        parts.append(f"shape {labels.shape} against {image.shape}")
-    if not np.allclose(labels.spacing_mm, image.spacing_mm, rtol=1e-4):
-        mine, theirs = (_triple(one.spacing_mm) for one in (labels, image))
+    if found.shape != wanted.shape:
+        parts.append(f"shape {found.shape} against {wanted.shape}")
+    if not np.allclose(found.spacing_mm, wanted.spacing_mm, rtol=1e-4):
+        mine, theirs = (_triple(one.spacing_mm) for one in (found, wanted))
         parts.append(f"spacing {mine} against {theirs} mm")
-    cosines = np.clip(np.sum(labels.direction * image.direction, axis=0), -1, 1)
+    cosines = np.clip(np.sum(found.direction * wanted.direction, axis=0), -1, 1)
     angle = float(np.degrees(np.arccos(cosines)).max())
     if angle > 0.05:
         parts.append(f"axes turned by up to {angle:.1f} degrees")
-    offset = float(np.linalg.norm(np.subtract(labels.origin_mm, image.origin_mm)))
+    offset = float(np.linalg.norm(np.subtract(found.origin_mm, wanted.origin_mm)))
     if offset > 1e-3:
         parts.append(f"origin {offset:.3g} mm off")
     return ", ".join(parts) or "positions differ by rounding that adds up over the grid"

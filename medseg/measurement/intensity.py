@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.measurement.grids import require_same_grid
+from medseg.io import require_same_grid
 from medseg.types import Instances, Volume
 
 
@@ -31,7 +31,7 @@ def intensities(instances: Instances, volume: Volume) -> Intensities:
 
     Raises InputRefused (`grid-mismatch`) where the image has another grid.
     """
-    require_same_grid("image", volume.geometry, "objects", instances.geometry)
+    require_same_grid(volume.geometry, instances.geometry, "image", other="objects")
     rows = np.full((len(instances), 4), np.nan)
     left_out = np.zeros(len(instances), dtype=np.int64)
     for row, item in enumerate(instances.items):

@@ -17,6 +17,9 @@ from medseg.types import Axes, Box, Flips, Geometry, Shape, reoriented_array
 
 Triple = tuple[float, float, float]
 
+_TIE = 1e-4
+"""Shares that differ by less than this are equal."""
+
 
 def labels_to_grid(labelmap: NDArray[Any], source: Geometry, target: Geometry) -> NDArray[Any]:
     """Each voxel of `target` takes the label at the nearest voxel of `source`; type is kept.
@@ -38,14 +41,16 @@ def labels_to_grid(labelmap: NDArray[Any], source: Geometry, target: Geometry) -
 def resample_labels(labelmap: NDArray[Any], source: Geometry, target: Geometry) -> NDArray[Any]:
     """As `labels_to_grid`, but each voxel takes the label with the largest share in it.
 
-    A label's share is its indicator, linearly sampled; equal shares give the lower label. It is not
-    smoothed before, as images are: a smoothed small object falls below one half and is lost.
-    Objects are handled in their boxes: memory does not grow with their number.
+    A label's share is its indicator, linearly sampled. It is not smoothed before, as images are: a
+    smoothed small object falls below one half and is lost. Equal shares, which are common where a
+    sample lies midway, give the label of the nearest voxel: always giving one side would shrink
+    or swell all objects. Objects are handled in their boxes: memory does not grow with their number.
     """
     if source.same_grid(target):
         return labelmap.copy()
     turned, grid = _turned(labelmap, source, target)
     shape = target.shape
+    nearest = labels_to_grid(labelmap, source, target)
     dense, numbers = fastremap.renumber(turned, preserve_zero=True, in_place=False)
     boxes = ndimage.find_objects(dense)
     best = np.zeros(shape, dtype=np.float32)
@@ -56,9 +61,11 @@ def resample_labels(labelmap: NDArray[Any], source: Geometry, target: Geometry) 
             continue
         place, share = _share(dense, int(number), boxes[int(number) - 1], grid, shape)
         total[place] += share
+        share[nearest[place] == label] += _TIE
         wins = share > best[place]
         best[place][wins] = share[wins]
         out[place][wins] = label
+    total[nearest == 0] -= _TIE
     out[best <= 1.0 - total] = 0
     for axis in range(3):
         outside = _nearest(grid, axis, turned.shape[axis], shape[axis])[1]

@@ -22,8 +22,8 @@ class AntialiasedSpacingd(MapTransform, InvertibleTransform):
 
     The grid is that of MONAI's `Spacingd` for square axes; a sheared grid keeps its shear, so that
     the way back stays exact. Axes whose spacing fits within 1e-3 are left alone, and an image that
-    fits altogether keeps its very values and type. The inverse follows the same rule, onto the very grid the image had.
-    For images; label maps have `medseg.transforms.labels`.
+    fits altogether keeps its very values and type. The inverse follows the same rule, onto the very
+    grid that the image had. For images; label maps have `medseg.transforms.labels`.
     """
 
     def __init__(

@@ -90,7 +90,7 @@ def test_a_class_that_only_one_side_knows_is_listed() -> None:
 @pytest.mark.parametrize("compare", [pair_overlaps, class_dice, volume_error])
 def test_two_grids_are_refused(compare) -> None:
     other = Instances(Geometry.from_spacing((1, 50, 50), (1.0, 1.0, 2.0)), [], CLASSES)
-    with pytest.raises(InputRefused, match=r"^prediction: its spacing is .* that of the reference"):
+    with pytest.raises(InputRefused, match=r"^prediction: .* that of the reference: spacing"):
         compare(other, NOTHING)
 
 

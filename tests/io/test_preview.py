@@ -229,7 +229,7 @@ def test_no_text_touches_another_or_leaves_the_page_or_covers_a_picture() -> Non
         pages = [axes.get_window_extent() for axes in figure.axes]
         width, height = figure.canvas.get_width_height()
         for n, box in enumerate(boxes):
-            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height  # noqa: PT018
+            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
             assert not any(box.overlaps(other) for other in boxes[n + 1 :])
             assert not any(box.overlaps(page) for page in pages)
 

@@ -330,7 +330,7 @@ def test_a_label_map_on_another_grid_is_refused(tmp_path, fault):
     shape = (6, 7, 9) if fault == "shape" else (6, 7, 8)
     affine = np.diag([1.0, 1.0, 1.05 if fault == "place" else 1.0, 1.0])
     write_nifti(tmp_path / "labels" / "a.nii.gz", labels(shape), affine)
-    with pytest.raises(InputRefused, match="a: the labels' grid is not the image's") as refused:
+    with pytest.raises(InputRefused, match="a: its grid is not that of the image") as refused:
         load_only(tmp_path, recipe_of({}))
     assert refused.value.code == "grid-mismatch"
 

@@ -231,6 +231,7 @@ def test_a_finer_channel_is_smoothed_before_it_is_sampled() -> None:
     for turn in turns:
         affine = np.eye(4)
         affine[:3, :3] = turn @ Geometry.from_spacing((1, 1, 1), (3, 3, 3)).affine[:3, :3]
-        affine[:3, 3] = fine.geometry.index_to_world([29.5] * 3) - affine[:3, :3] @ [4.5] * 3
+        middle = affine[:3, :3] @ [4.5, 4.5, 4.5]
+        affine[:3, 3] = fine.geometry.index_to_world([29.5, 29.5, 29.5]) - middle
         out = resample_to(fine, Geometry((10, 10, 10), affine))
         assert out.std() < 0.3 * fine.array.std()
