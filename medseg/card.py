@@ -120,6 +120,7 @@ class Card(_Part):
     """All that a model package says of itself; read it with `read_card`.
 
     Units: `spacing_mm` and `window_shape` are (z, y, x) on a grid whose axes lead to S, P, L.
+    Every window is also run mirrored along each of `mirror_axes`, and the results averaged.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -135,6 +136,7 @@ class Card(_Part):
     spacing_mm: Triple
     window_shape: WindowShape
     window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    mirror_axes: tuple[Literal["z", "y", "x"], ...] = ()
     backbone: BackboneSpec
     head: HeadSpec
     training: TrainingData

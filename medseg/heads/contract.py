@@ -39,13 +39,15 @@ class MapSpec(NamedTuple):
     """One dense output of a head, and how windows blend it.
 
     `stride` is in voxels of the model's grid; `activation` turns the head's values into what is
-    averaged over windows and interpolated between voxels.
+    averaged over windows and interpolated between voxels. `vectors` says that every three channels
+    are one vector (z, y, x), which a mirrored window shows mirrored.
     """
 
     name: str
     channels: int
     stride: int
     activation: Literal["softmax", "sigmoid", "none"]
+    vectors: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -34,21 +35,51 @@ def choose_device(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class TorchEngine:
-    """A network in PyTorch, 32-bit floats, one window at a time."""
+    """A network in PyTorch, 32-bit floats, one window at a time.
+
+    `mirror_axes` (0 is z) are those along which every window is also run mirrored; the maps, turned
+    back, are averaged.
+    """
 
     network: InstanceNetwork
     specs: tuple[MapSpec, ...]
     device: torch.device
+    mirror_axes: tuple[int, ...] = ()
 
     def maps(self, window: Tensor) -> dict[str, NDArray[np.float32]]:
         """The activated maps of a window (C, Z, Y, X), each (channels, Z / stride, ...)."""
+        views = [
+            axes
+            for count in range(len(self.mirror_axes) + 1)
+            for axes in combinations(self.mirror_axes, count)
+        ]
         with torch.inference_mode():
-            image = window[None].to(self.device)
-            raw = self.network.refine_found(image, self.network.coarse(image))
+            image = window.to(self.device)
+            seen = [self._mirrored(image, axes) for axes in views]
             return {
-                spec.name: _activated(getattr(raw, spec.name)[0], spec).cpu().numpy()
+                spec.name: torch.stack([maps[spec.name] for maps in seen]).mean(dim=0).cpu().numpy()
                 for spec in self.specs
             }
+
+    def _mirrored(self, image: Tensor, axes: tuple[int, ...]) -> dict[str, Tensor]:
+        """The maps of a window mirrored along `axes`, turned back."""
+        places = [axis + 1 for axis in axes]
+        view = image.flip(places)[None] if places else image[None]
+        raw = self.network.refine_found(view, self.network.coarse(view))
+        return {
+            spec.name: _turned_back(_activated(getattr(raw, spec.name)[0], spec), spec, axes)
+            for spec in self.specs
+        }
+
+
+def _turned_back(values: Tensor, spec: MapSpec, axes: tuple[int, ...]) -> Tensor:
+    if not axes:
+        return values
+    turned = values.flip([axis + 1 for axis in axes])
+    if spec.vectors:
+        for axis in axes:
+            turned[axis::3] *= -1
+    return turned
 
 
 def window_runner(

@@ -42,7 +42,12 @@ def segment(
         overlap=model.card.window_overlap,
         multiple=model.network.multiple,
     )
-    engine = TorchEngine(model.network.to(chosen).eval(), model.decoder.maps, chosen)
+    engine = TorchEngine(
+        model.network.to(chosen).eval(),
+        model.decoder.maps,
+        chosen,
+        tuple("zyx".index(axis) for axis in model.card.mirror_axes),
+    )
     slabs = blended_slabs(
         window_runner(prepared.image, plan.window, engine.maps),
         model.decoder.maps,

@@ -44,7 +44,7 @@ def resample_labels(labelmap: NDArray[Any], source: Geometry, target: Geometry) 
     A label's share is its indicator, linearly sampled. It is not smoothed before, as images are: a
     smoothed small object falls below one half and is lost. Equal shares, which are common where a
     sample lies midway, give the label of the nearest voxel: always giving one side would shrink
-    or swell all objects. Objects are handled in their boxes: memory does not grow with their number.
+    or swell all objects. Objects are handled in their boxes: their number costs no memory.
     """
     if source.same_grid(target):
         return labelmap.copy()

@@ -13,6 +13,7 @@ from transform_cases import (
     SUV,
     TURNS,
     Z_SCORE,
+    all_indices,
     make_card,
     noise_volume,
     oblique_geometry,
@@ -191,6 +192,19 @@ def test_where_a_channel_does_not_reach_it_has_its_minimum() -> None:
     assert "75%" in warnings[1].detail
     np.testing.assert_allclose(out[..., :3], volume.array.min())
     np.testing.assert_allclose(out[..., 3:], volume.array[..., :-3], rtol=1e-6)
+
+
+def test_an_oblique_channel_has_its_minimum_where_it_does_not_reach() -> None:
+    volume = noise_volume(1, oblique_geometry(1, (12, 12, 12), spacing_mm=(1, 1, 1)))
+    affine = Geometry.identity((30, 30, 30)).affine.copy()
+    affine[:3, 3] = volume.geometry.index_to_world([5.5, 5.5, 5.5]) - 14.5
+    target = Geometry((30, 30, 30), affine)
+    out = resample_to(volume, target)[0].numpy()
+    index = volume.geometry.world_to_index(target.index_to_world(all_indices(target.shape)))
+    outside = ((index < -1) | (index > 12)).any(axis=-1)
+    assert outside.any()
+    np.testing.assert_allclose(out[outside], volume.array.min(), rtol=1e-6)
+    assert out[~outside].mean() > volume.array.min() + 20
 
 
 def test_coverage_is_the_share_of_the_first_grid() -> None:

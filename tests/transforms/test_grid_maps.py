@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from transform_cases import all_indices, oblique_geometry
 
-from medseg.transforms.grids import GridMap, argmax_on_grid, interpolate_at
+from medseg.transforms.grids import GridMap, above_on_grid, argmax_on_grid, interpolate_at
 from medseg.transforms.resampling import spacing_grid
 from medseg.types import Geometry
 
@@ -130,6 +130,19 @@ def test_both_samplers_agree(seed) -> None:
     chosen = argmax_on_grid(maps, *axes).ravel()
     best = values.max(axis=0)
     np.testing.assert_allclose(values[chosen, np.arange(chosen.size)], best, atol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.8])
+def test_above_is_where_the_interpolated_value_exceeds_the_threshold(threshold) -> None:
+    values = noise(3, (5, 6, 7))
+    axes = [np.linspace(-1, n, 2 * n) for n in values.shape]
+    points = [axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")]
+    exact = map_coordinates(values, points, order=1, mode="nearest")
+    above = above_on_grid(values, *axes, threshold=threshold).ravel()
+    sure = np.abs(exact - threshold) > 1e-5
+    assert sure.mean() > 0.99
+    np.testing.assert_array_equal(above[sure], exact[sure] > threshold)
+    assert not above_on_grid(np.full_like(values, threshold), *axes, threshold=threshold).any()
 
 
 def test_equal_values_give_the_lower_channel() -> None:

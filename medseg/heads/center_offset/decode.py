@@ -77,7 +77,7 @@ class CenterOffsetDecoder:
         if lesions:
             specs.append(MapSpec("lesion", lesions, 1, "sigmoid"))
             specs.append(MapSpec("centre", lesions, 2, "sigmoid"))
-            specs.append(MapSpec("offset_mm", 3 * lesions, 2, "none"))
+            specs.append(MapSpec("offset_mm", 3 * lesions, 2, "none", vectors=True))
         return tuple(specs)
 
     def group(self, slabs: Iterable[Slab], spacing_mm: Sequence[float]) -> list[Instance]:
