@@ -28,6 +28,13 @@ class CTWindow(_Part):
     mean_hu: float
     std_hu: Annotated[float, Field(gt=0)]
 
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> Self:
+        if self.low_hu >= self.high_hu:
+            msg = f"low_hu {self.low_hu:g} is not below high_hu {self.high_hu:g}"
+            raise ValueError(msg)
+        return self
+
 
 class ZScore(_Part):
     """Mean 0 and standard deviation 1 over the voxels of the foreground, after clipping.

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medseg.errors import MedsegError
+from medseg.errors import MedsegError, ModelError
 from medseg.heads.contract import MapSpec
 from medseg.models.network import InstanceNetwork
 from medseg.types import Shape
@@ -56,10 +56,14 @@ class TorchEngine:
         with torch.inference_mode():
             image = window.to(self.device)
             seen = [self._mirrored(image, axes) for axes in views]
-            return {
-                spec.name: torch.stack([maps[spec.name] for maps in seen]).mean(dim=0).cpu().numpy()
+            maps = {
+                spec.name: torch.stack([one[spec.name] for one in seen]).mean(dim=0)
                 for spec in self.specs
             }
+        if not all(bool(torch.isfinite(values).all()) for values in maps.values()):
+            detail, remedy = "the network gave NaN", "fetch the model package again"
+            raise ModelError("model-invalid", "model", detail, remedy)
+        return {name: values.cpu().numpy() for name, values in maps.items()}
 
     def _mirrored(self, image: Tensor, axes: tuple[int, ...]) -> dict[str, Tensor]:
         """The maps of a window mirrored along `axes`, turned back."""

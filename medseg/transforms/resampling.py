@@ -51,7 +51,7 @@ def blur_sigma(step: float) -> float:
 
     Point spreads are taken as Gaussians whose full width at half maximum is the voxel: the
     smoothing is what turns the source's into the target's (Cardoso et al., "Scale factor point
-    spread function matching", MICCAI 2015, section 2). 0 where nothing is down-sampled.
+    spread function matching", MICCAI 2015). 0 where nothing is down-sampled.
     """
     if step <= 1.0 + SAME_SPACING:
         return 0.0

@@ -160,8 +160,14 @@ def test_intensities_of_overlapping_instances_equal_a_loop_over_voxels(seed: int
 @pytest.mark.parametrize(
     ("geometry", "said"),
     [
-        (Geometry.from_spacing((10, 10, 9), (2.0, 1.0, 1.0)), r"shape \(10, 10, 9\) against \(10, 10, 10\)"),
-        (Geometry.from_spacing((10, 10, 10), (2.0, 1.0, 1.1)), r"spacing \(2, 1, 1.1\) against \(2, 1, 1\) mm"),
+        (
+            Geometry.from_spacing((10, 10, 9), (2.0, 1.0, 1.0)),
+            r"shape \(10, 10, 9\) against \(10, 10, 10\)",
+        ),
+        (
+            Geometry.from_spacing((10, 10, 10), (2.0, 1.0, 1.1)),
+            r"spacing \(2, 1, 1.1\) against \(2, 1, 1\) mm",
+        ),
         (
             Geometry.from_spacing((10, 10, 10), (2.0, 1.0, 1.0), (0.0, 0.0, 5.0)),
             r"^image: its grid is not that of the objects: origin 5 mm off",

@@ -1,0 +1,45 @@
+"""Geometry, volumes and instances: NumPy values without files and without torch.
+
+Arrays are indexed (z, y, x); the world is LPS millimetres, (x, y, z), as in DICOM.
+"""
+
+from medseg.types.geometry import (
+    Axes,
+    Box,
+    Flips,
+    Geometry,
+    Shape,
+    check_box,
+    reoriented_array,
+)
+from medseg.types.instances import (
+    Instance,
+    InstanceClass,
+    Instances,
+    Kind,
+    as_labels,
+    label_boxes,
+    tight_box,
+)
+from medseg.types.volume import InputWarning, Modality, Unit, Volume
+
+__all__ = [
+    "Axes",
+    "Box",
+    "Flips",
+    "Geometry",
+    "InputWarning",
+    "Instance",
+    "InstanceClass",
+    "Instances",
+    "Kind",
+    "Modality",
+    "Shape",
+    "Unit",
+    "Volume",
+    "as_labels",
+    "check_box",
+    "label_boxes",
+    "reoriented_array",
+    "tight_box",
+]
