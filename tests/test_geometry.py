@@ -105,6 +105,11 @@ def test_two_parallel_axes_are_singular_at_any_scale(size: float) -> None:
         Geometry((2, 2, 2), affine)
 
 
+def test_a_grid_of_micrometres_is_not_singular() -> None:
+    grid = Geometry.from_spacing((2, 2, 2), (0.001, 0.001, 0.001))
+    assert grid.voxel_ml == pytest.approx(1e-12)
+
+
 # Index and world
 
 

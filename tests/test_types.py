@@ -224,6 +224,17 @@ def test_voxels_of_several_instances_are_counted_once() -> None:
     assert instances().overlap_voxels() == 0
 
 
+@given(arrays(bool, (4, 3, 3, 3)))
+def test_overlap_is_counted_by_voxel_not_by_box(masks) -> None:
+    found = [
+        Instance.from_mask(mask, id=number, class_name="lesion", kind="lesion")
+        for number, mask in enumerate(masks, start=1)
+    ]
+    grid = Geometry.identity((3, 3, 3))
+    together = Instances(grid, [item for item in found if item is not None], LESION)
+    assert together.overlap_voxels() == np.count_nonzero(masks.sum(axis=0) > 1)
+
+
 # Label maps
 
 

@@ -184,7 +184,7 @@ def test_mr_is_arbitrary_never_negative_and_uneven(mr: Phantom) -> None:
     fat = volume.array[:, 40:56, 9:12]  # the right flank
     slices = np.median(fat, axis=(1, 2))
     assert np.median(slices) > 600
-    assert slices.max() / slices.min() > 1.02
+    assert slices.max() / slices.min() > 1.1
 
 
 @pytest.mark.parametrize("name", ["tumor", "cyst"])

@@ -92,6 +92,12 @@ def test_each_window_keeps_its_limits(windows) -> None:
             assert solid.hollow == {"ellipsoid": 0.0, "shell": 0.55}[solid.class_name]
 
 
+def test_a_window_that_cuts_most_leaves_60_voxels_of_each() -> None:
+    thin = [touching_lesions(seed, shape=(8, 24, 24)) for seed in range(30)]
+    smallest = min(item.voxel_count for window in thin for item in window.truth)
+    assert 60 <= smallest < 80
+
+
 def test_no_pair_of_filled_shapes_overlaps_by_more_than_030(windows) -> None:
     for window in windows:
         masks = []
