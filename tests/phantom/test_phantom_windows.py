@@ -93,7 +93,7 @@ def test_each_window_keeps_its_limits(windows) -> None:
 
 
 def test_a_window_that_cuts_most_leaves_60_voxels_of_each() -> None:
-    thin = [touching_lesions(seed, shape=(8, 24, 24)) for seed in range(30)]
+    thin = [touching_lesions(seed, shape=(8, 16, 16)) for seed in range(30)]
     smallest = min(item.voxel_count for window in thin for item in window.truth)
     assert 60 <= smallest < 80
 
