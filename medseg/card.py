@@ -16,7 +16,7 @@ WindowShape = tuple[int, int, int]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CTWindow(_Part):
@@ -186,7 +186,7 @@ def read_card(path: Path) -> Card:
         raise ModelError(
             "model-invalid", path.name, f"cannot be read ({error.strerror})", remedy
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ModelError("model-invalid", path.name, f"is no TOML: {error}", remedy) from error
     except ValidationError as error:
         first = error.errors()[0]

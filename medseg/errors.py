@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Self
 
 REFUSAL_CODES: Mapping[str, str] = MappingProxyType(
     {
@@ -88,7 +88,8 @@ class MedsegError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.detail} [{self.code}]; {self.remedy}"
+        line = f"{self.subject}: {self.detail} [{self.code}]; {self.remedy}"
+        return " ".join(line.split())
 
     def as_dict(self) -> dict[str, str]:
         """The four parts, for JSON."""
@@ -130,3 +131,7 @@ class MissingExtraError(MedsegError):
             f"needs the extra {extra!r}",
             f"pip install 'medseg[{extra}]'",
         )
+        self.extra, self.feature = extra, feature
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (self.extra, self.feature)  # errors cross process borders

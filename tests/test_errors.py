@@ -77,3 +77,12 @@ def test_a_missing_extra_says_what_to_install() -> None:
         "the OpenVINO engine: needs the extra 'openvino' [extra-missing]; "
         "pip install 'medseg[openvino]'"
     )
+
+
+def test_errors_cross_process_borders_and_stay_one_line() -> None:
+    for error in (
+        MissingExtraError("train", "training"),
+        InputRefused("file-corrupt", "a\nb", "c\n\nd", "e"),
+    ):
+        again = copy.copy(error)
+        assert type(again) is type(error) and str(again) == str(error) and "\n" not in str(again)
