@@ -115,7 +115,7 @@ def main() -> int:
     components = replace(centres, decoder=ComponentDecoder(centres.card.classes))
     test = range(arguments.windows)
     tuning = range(THRESHOLD_SEEDS, THRESHOLD_SEEDS + arguments.threshold_windows)
-    print(f"{recipe.model.training.name}; trained {centres.card.training.minutes:g} min")
+    print(f"touching lesions, trained for {centres.card.training.minutes:g} min")
     figures = {}
     for name, model in (("connected components", components), ("centre + offset", centres)):
         score = balanced_score(segment_windows(model, tuning))

@@ -19,25 +19,18 @@ from typing import Any
 import numpy as np
 
 import medseg
-from medseg.evaluation.overlap import class_dice
+from medseg.evaluation.overlap import class_dice, volume_error
 from medseg.io.preview import write_preview
 from medseg.models.packages import CARD, FIGURES, RECIPE, package_folder, read_card
 from medseg.models.readme import render_readme
 from medseg.training.datasets import list_cases, load_case, split_cases
 from medseg.training.recipe import read_recipe
-from medseg.types import Instances
 
 MODEL = "hippocampus-mr"
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "hippocampus_mr"
 BARS = {"hippocampus_anterior": 0.89, "hippocampus_posterior": 0.875}
 VOLUME_BAR, FAILURE = 0.05, 0.6
 WORST = 3
-
-
-def volumes_ml(instances: Instances) -> dict[str, float]:
-    """Volume of each class."""
-    table = medseg.measure(instances)
-    return {str(name): float(part.volume_ml.sum()) for name, part in table.groupby("class_name")}
 
 
 def bootstrap_interval(values: list[float], *, rounds: int = 2000) -> tuple[float, float]:
@@ -80,14 +73,11 @@ def main() -> int:
         loaded = load_case(case, recipe)
         result = medseg.segment(loaded.volumes, model, device="cpu")
         found[case.id] = (loaded, result)
-        scores, ours, theirs = (
-            class_dice(result, loaded.truth),
-            volumes_ml(result),
-            volumes_ml(loaded.truth),
-        )
+        scores = class_dice(result, loaded.truth)
+        errors = volume_error(result, loaded.truth)
         for name in BARS:
             dice[name].append(scores[name])
-            error[name].append(ours.get(name, 0.0) / theirs[name] - 1)
+            error[name].append(errors[name])
     rows = [class_row(name, dice[name], error[name]) for name in BARS]
     met = print_table(rows, len(cases))
     means = dict(zip(found, np.mean([dice[name] for name in BARS], axis=0), strict=True))

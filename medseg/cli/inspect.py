@@ -73,7 +73,8 @@ def _remarks(finding: Finding) -> list[str]:
     """The volumes of a series, its warnings, and why it is refused, a line each."""
     lines = []
     if len(finding.volumes) > 1:
-        lines += [f"{finding.what}: volume {n} is {one}" for n, one in enumerate(finding.volumes)]
+        numbered = enumerate(finding.volumes, 1)  # as --volume counts
+        lines += [f"{finding.what}: volume {n} is {one}" for n, one in numbered]
     lines += [f"{finding.what}: warning: {one.detail} [{one.code}]" for one in finding.warnings]
     if finding.code:
         lines.append(f"{finding.what}: {finding.detail} [{finding.code}]; {finding.remedy}")

@@ -10,10 +10,10 @@ import typer
 from medseg.cli.console import show_json, show_warnings
 from medseg.cli.errors import reported
 from medseg.cli.measures import show_measures
-from medseg.cli.options import Debug, Json, TableFile
+from medseg.cli.options import Debug, Json, Series, TableFile, VolumeNumber
 
 
-def measure(
+def measure(  # noqa: PLR0913 - one parameter an option
     labels: Annotated[
         Path,
         typer.Argument(
@@ -30,6 +30,8 @@ def measure(
             help="Image on the same grid, for the intensities; without it they are empty.",
         ),
     ] = None,
+    series: Series = None,
+    volume: VolumeNumber = None,
     values: Annotated[
         Literal["instance", "class"],
         typer.Option(
@@ -42,18 +44,22 @@ def measure(
     """Measure every object of a label map: volume in ml, position in LPS mm, intensity.
 
     The numbers of objects are those of the file. Without -o the table is printed.
+    --series and --volume hold for IMAGE.
     """
+    if image is None and (series is not None or volume is not None):
+        msg = "--series and --volume choose from a DICOM folder given as --image; there is none"
+        raise typer.BadParameter(msg)
     with reported(debug=debug, as_json=as_json):
         from medseg import measurement
         from medseg.inference.results import table_as_rows, write_table
         from medseg.io import read, read_instances, require_same_grid
 
         instances = read_instances(labels, values=values)
-        volume = None if image is None else read(image)
-        if volume is not None:
-            require_same_grid(instances.geometry, volume.geometry, labels.name)
-        show_warnings([*instances.warnings, *(volume.warnings if volume else ())])
-        table = measurement.measure(instances, volume)
+        grey = None if image is None else read(image, series=series, volume=volume)
+        if grey is not None:
+            require_same_grid(instances.geometry, grey.geometry, labels.name)
+        show_warnings([*instances.warnings, *(grey.warnings if grey else ())])
+        table = measurement.measure(instances, grey)
         if out is not None:
             write_table(table, out)
         if as_json:

@@ -86,8 +86,8 @@ VolumeNumber = Annotated[
     typer.Option(
         "--volume",
         metavar="N",
-        min=0,
-        help="Which volume of a series or of a 4D file, as [bold]medseg inspect[/bold] counts.",
+        min=1,
+        help="Which volume of a series, as [bold]medseg inspect[/bold] counts them from 1.",
     ),
 ]
 ModalityName = Annotated[

@@ -125,7 +125,7 @@ def _read(
     every: Mapping[str, Any],
 ) -> dict[str, Volume]:
     """INPUT as the first channel of the card, and the other channels by name."""
-    from medseg.io import check_values, read
+    from medseg.io import check_values
 
     main = card.channels[0].name
     paths = {main: study}
@@ -140,6 +140,26 @@ def _read(
         paths[name] = Path(path)
     volumes = {}
     for name, place in paths.items():
-        volumes[name] = read(place, **(first if name == main else {}), **every)
+        volumes[name] = _read_one(place, None if name == main else name, first, every)
         check_values(volumes[name], place.name)
     return volumes
+
+
+def _read_one(
+    place: Path, other: str | None, first: Mapping[str, Any], every: Mapping[str, Any]
+) -> Volume:
+    """The volume at `place`: INPUT, or the channel called `other`, of which nothing is chosen."""
+    from medseg.io import read
+
+    if other is None:
+        return read(place, **first, **every)
+    try:
+        return read(place, **every)
+    except InputRefused as error:
+        if error.code not in ("several-series", "several-volumes"):
+            raise
+        remedy = (
+            f"--series and --volume hold for INPUT: give --channel {other} a folder of one series"
+            " with one volume, or an image file"
+        )
+        raise InputRefused(error.code, error.subject, error.detail, remedy) from error

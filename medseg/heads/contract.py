@@ -77,16 +77,33 @@ class DenseDecoder(Protocol):
     def maps(self) -> tuple[MapSpec, ...]:
         """The maps that it wants blended."""
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the decoding, for the provenance."""
+
     def group(self, slabs: Iterable[Slab], spacing_mm: Sequence[float]) -> list[Instance]:
         """Instances on the image's grid (turned to S, P, L), numbered by class, then position."""
+
+
+class HeadNetwork(Protocol):
+    """The network half of a head, an `nn.Module`; one that gives all at once returns `raw`."""
+
+    def __call__(self, pyramid: Sequence[Tensor]) -> Raw:
+        """From the backbone's pyramid to the head's Raw, at the pyramid's resolution."""
+
+    def refine(self, image: Tensor, raw: Raw) -> Raw:
+        """`raw` at the resolution of `image`, everywhere, for training."""
+
+    def refine_found(self, image: Tensor, raw: Raw) -> Raw:
+        """The same for one window, with the work spent where something was found."""
 
 
 class HeadParts(NamedTuple):
     """A head: its network, its loss and its decoder, each usable alone.
 
-    `network(in_channels, channels, strides, classes, **arguments)` builds an `nn.Module` that takes
-    the backbone's pyramid; `loss(raw, targets, classes, spacing_mm)` gives named scalars;
-    `decoder(classes, **arguments)` decodes.
+    `network(in_channels, channels, strides, classes, **arguments)` builds a `HeadNetwork`;
+    `loss(raw, targets, classes, spacing_mm)` gives named scalars, which `loss_weights` weighs by
+    default; `decoder(classes, **arguments)` decodes.
     """
 
     network: Callable[..., nn.Module]

@@ -53,7 +53,10 @@ class TorchEngine:
             for count in range(len(self.mirror_axes) + 1)
             for axes in combinations(self.mirror_axes, count)
         ]
-        with torch.inference_mode():
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with torch.inference_mode(), exact:
             image = window.to(self.device)
             seen = [self._mirrored(image, axes) for axes in views]
             maps = {

@@ -11,7 +11,7 @@ import torch
 from medseg.inference.dense import blended_slabs
 from medseg.inference.engines import TorchEngine, choose_device, window_runner
 from medseg.inference.results import versions, volume_sha256
-from medseg.inference.windows import plan_windows
+from medseg.inference.windows import WindowPlan, plan_windows
 from medseg.models.loading import Model
 from medseg.transforms.grids import GridMap
 from medseg.transforms.pipeline import Prepared, preprocess
@@ -62,7 +62,7 @@ def segment(
         [turned_back(item, prepared) for item in items],
         model.card.instance_classes,
         prepared.warnings,
-        _provenance(volumes, model, prepared, chosen),
+        {**_provenance(volumes, model, prepared, chosen), "windows": _said(plan)},
     )
 
 
@@ -103,5 +103,11 @@ def _provenance(
         "input_sha256": {name: volume_sha256(one) for name, one in given.items()},
         "device": str(device),
         "precision": "float32",
+        "decoder": model.decoder.settings,
+        "mirror_axes": list(card.mirror_axes),
         "defaults": list(prepared.defaults),
     }
+
+
+def _said(plan: WindowPlan) -> dict[str, Any]:
+    return {"shape_zyx": list(plan.window), "count": plan.count}

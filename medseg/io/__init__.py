@@ -1,6 +1,6 @@
 """Files to values and back: volumes and instances."""
 
-from medseg.io.checks import check_values, require_same_grid
+from medseg.io.checks import check_values, require_same_grid, same_place
 from medseg.io.images import read, read_volumes
 from medseg.io.instances import read_instances, write
 
@@ -10,5 +10,6 @@ __all__ = [
     "read_instances",
     "read_volumes",
     "require_same_grid",
+    "same_place",
     "write",
 ]

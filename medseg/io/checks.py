@@ -144,15 +144,23 @@ def require_finite(array: NDArray[Any], subject: str) -> None:
     )
 
 
+def same_place(found: Geometry, wanted: Geometry) -> bool:
+    """Whether two grids are one, but for the rounding of positions in files.
+
+    The shape is the same, and no corner lies further off than a hundredth of the smallest voxel
+    edge of `wanted`, or than 1e-3 mm where that is more.
+    """
+    return found.same_grid(wanted, atol_mm=max(1e-3, 0.01 * min(wanted.spacing_mm)))
+
+
 def require_same_grid(
     found: Geometry, wanted: Geometry, subject: str, *, other: str = "image"
 ) -> None:
-    """Refuse a `subject` that is not on the grid of the `other` (`grid-mismatch`); says why.
+    """Refuse a `subject` that `same_place` does not find on the grid of the `other`; says why.
 
-    No corner may lie further off than a hundredth of the smallest voxel edge (at least 1e-3 mm).
+    Raises InputRefused: `grid-mismatch`.
     """
-    tolerance = max(1e-3, 0.01 * min(wanted.spacing_mm))
-    if found.same_grid(wanted, atol_mm=tolerance):
+    if same_place(found, wanted):
         return
     raise InputRefused(
         code="grid-mismatch",

@@ -25,7 +25,7 @@ class Finding:
     `shape` and `spacing_mm` are (z, y, x); `orientation` names where z, y and x lead (S superior,
     I inferior, P posterior, A anterior, L left, R right). `code`, `detail` and `remedy` are ""
     where nothing is wrong. `series` is what chooses a DICOM series; `volumes` names the volumes
-    in it, in the order of their numbers.
+    in it, in the order of their numbers, which count from 1.
     """
 
     what: str

@@ -20,24 +20,14 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import TextToPath
 
 from medseg.io.atomic import atomic_path
+from medseg.io.checks import same_place
+from medseg.io.colors import class_colors
 from medseg.io.preview_views import Scene, View, central_slice, largest_slice, scene, view, window
 from medseg.types import Instance, Instances, Volume
 
 _DPI = 120
 _FONT = "DejaVu Sans"  # comes with matplotlib, so every machine draws the same
 _BACK, _TEXT, _FAINT = "#101010", "#f2f2f2", "#a8a8a8"
-_PALETTE = (
-    (255, 209, 64),
-    (84, 200, 255),
-    (255, 120, 190),
-    (140, 230, 110),
-    (255, 150, 70),
-    (190, 160, 255),
-    (80, 230, 200),
-    (255, 110, 100),
-    (205, 230, 90),
-    (160, 200, 220),
-)
 _ALL_PLANES_UP_TO = 4
 _SCALES_MM = (50, 20, 10, 5, 2, 1)
 # Lengths on the page in points (1/72 inch): a panel's square, the room around it, a line of text.
@@ -85,7 +75,7 @@ def preview_figure(
 
     Raises ValueError where the grids differ or `max_objects` is below 1.
     """
-    if not volume.geometry.same_grid(instances.geometry):
+    if not same_place(instances.geometry, volume.geometry):
         msg = "the image and its objects lie on different grids"
         raise ValueError(msg)
     if max_objects < 1:
@@ -119,13 +109,14 @@ def _middle_panel(of: Scene, axis: int) -> _Panel:
 
 
 def _colors(instances: Instances) -> dict[str, _Color]:
+    """The colours of the classes, those too dark for a dark page mixed with white."""
     colors = {}
-    for n, one in enumerate(instances.classes):
-        red, green, blue = (part / 255 for part in one.color or _PALETTE[n % len(_PALETTE)])
+    for name, color in class_colors(instances.classes).items():
+        red, green, blue = (part / 255 for part in color)
         luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
         white = max(0.0, (0.5 - luminance) / (1 - luminance)) if luminance < 1 else 0.0
         red, green, blue = (part + (1 - part) * white for part in (red, green, blue))
-        colors[one.name] = (red, green, blue)
+        colors[name] = (red, green, blue)
     return colors
 
 

@@ -48,5 +48,5 @@ def decoder_of(card: Card) -> DenseDecoder:
     """The decoder that a card describes; ModelError (`model-invalid`) for a wrong argument."""
     try:
         return HEADS[card.head.name].decoder(card.classes, **card.head.decoder)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ModelError("model-invalid", card.name, str(error), "mend the card") from error

@@ -20,13 +20,13 @@ class InstanceNetwork(nn.Module):
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.head = head
+        self.backbone: Any = backbone
+        self.head: Any = head
 
     @property
     def multiple(self) -> int:
         """What the lengths of a window must be divisible by."""
-        return int(self.backbone.strides[-1])  # type: ignore[index]
+        return int(self.backbone.strides[-1])
 
     def coarse(self, image: Tensor) -> Any:
         """Everything but the refinement to full resolution."""
@@ -34,11 +34,11 @@ class InstanceNetwork(nn.Module):
 
     def refine(self, image: Tensor, raw: Any) -> Any:
         """Class logits of `raw` at the resolution of `image`."""
-        return self.head.refine(image, raw)  # type: ignore[operator]
+        return self.head.refine(image, raw)
 
     def refine_found(self, image: Tensor, raw: Any) -> Any:
         """The same for one window, computed only around what the coarse logits show."""
-        return self.head.refine_found(image, raw)  # type: ignore[operator]
+        return self.head.refine_found(image, raw)
 
     def forward(self, image: Tensor) -> Any:
         """The raw output at full resolution, as training wants it."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,8 @@ class _Stored:
 def write_dicom_series(volume: Volume, folder: Path, *, series_number: int = 1) -> list[Path]:
     """Write one file a slice into `folder`, which is made if missing; the files in slice order.
 
+    The series appears whole or not at all: a folder that was empty or absent stays so on failure.
+
     CT is written as whole HU, MR of whole numbers as it is, all else in 65,536 steps between its
     ends. Every position comes from the affine, oblique ones too. UIDs are made from the content,
     so the same volume gives the same bytes. A reader that sorts along the normal of the slices
@@ -62,13 +67,10 @@ def write_dicom_series(volume: Volume, folder: Path, *, series_number: int = 1) 
     header = _series_header(volume, stored, key, series_number)
     names = [f"{number:04d}.dcm" for number in range(1, volume.geometry.shape[0] + 1)]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        others = {path.name for path in folder.iterdir()} - set(names)
-        if others:
-            detail = f"holds other files ({len(others)}), which would mix with the series"
-            raise OutputError("folder-not-empty", folder.name, detail, "choose an empty folder")
-        for z, name in enumerate(names):
-            _save(_slice(header, volume, stored, z, key), folder / name)
+        with _whole_folder(folder, names) as temporary:
+            for z, name in enumerate(names):
+                ds = _slice(header, volume, stored, z, key)
+                ds.save_as(temporary / name, enforce_file_format=True)
     except OSError as error:
         detail = f"cannot be written ({error.strerror})"
         raise OutputError("not-writable", folder.name, detail, "choose another folder") from error
@@ -179,11 +181,35 @@ def _slice(header: Dataset, volume: Volume, stored: _Stored, z: int, key: str) -
     return ds
 
 
-def _save(ds: Dataset, path: Path) -> None:
-    """Write beside the place, then move: no half a file under its name."""
-    partial = path.with_name(f".{path.name}.partial")
+@contextmanager
+def _whole_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Give a hidden folder; on success what was written there is in `folder`, else nothing is."""
+    there = folder.exists()
+    held = {path.name for path in folder.iterdir()} if there else set()
+    others = held - set(names)
+    if others:
+        detail = f"holds other files ({len(others)}), which would mix with the series"
+        raise OutputError("folder-not-empty", folder.name, detail, "choose an empty folder")
+    # A folder that exists may be all that can be written to: then the hidden one lies inside it.
+    place = folder if there else folder.parent
+    temporary = place / f".{secrets.token_hex(4)}.partial"
+    temporary.mkdir(parents=True)
     try:
-        ds.save_as(partial, enforce_file_format=True)
-        partial.replace(path)
+        yield temporary
+        if there:
+            _move_in(temporary, folder, names, held)
+        else:
+            temporary.replace(folder)
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_in(source: Path, folder: Path, names: Sequence[str], held: set[str]) -> None:
+    """Move the files into `folder`; those that it did not hold go again if one cannot be moved."""
+    try:
+        for name in names:
+            (source / name).replace(folder / name)
+    except OSError:
+        for name in set(names) - held:
+            (folder / name).unlink(missing_ok=True)
+        raise

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from math import radians
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from monai.config.type_definitions import KeysCollection
 from monai.transforms import (
     Compose,
     MapTransform,
     RandAdjustContrastd,
-    RandAffined,
     RandBiasFieldd,
     RandFlipd,
     RandGaussianNoised,
@@ -22,6 +21,7 @@ from monai.transforms import (
     RandShiftIntensityd,
     RandSimulateLowResolutiond,
 )
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
 
@@ -84,14 +84,70 @@ def _sampling_grid(offsets: Tensor, shape: Sequence[int]) -> Tensor:
     return still + (field / half).flip(1).permute(0, 2, 3, 4, 1)
 
 
-def _sampled(values: Tensor, grid: Tensor) -> Tensor:
+def _sampled(
+    values: Tensor, grid: Tensor, *, beyond: Literal["zeros", "border"] = "border"
+) -> Tensor:
     return functional.grid_sample(
         torch.as_tensor(values, dtype=torch.float32)[None],
         grid,
         mode="bilinear",
-        padding_mode="border",
+        padding_mode=beyond,
         align_corners=True,
     )[0]
+
+
+class RandTurnd(RandomizableTransform, MapTransform):
+    """Turn about the middle and stretch along the axes, in millimetres, in one interpolation.
+
+    Angles about z, y, x are uniform in ±`max_degrees`, with probability `turn_prob`; factors of
+    each axis are uniform between `low` and `high`, with probability `stretch_prob`. Beyond the
+    border "image" repeats its voxels and "masks" are 0. MONAI's `RandAffined` turns in voxels,
+    which shears what lies on thick slices.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        spacing_mm: Sequence[float],
+        max_degrees: Sequence[float],
+        turn_prob: float,
+        low: float,
+        high: float,
+        stretch_prob: float,
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, 1.0)
+        self.spacing_mm = np.asarray(spacing_mm, dtype=np.float64)
+        self.max_degrees, self.turn_prob = tuple(max_degrees), turn_prob
+        self.low, self.high, self.stretch_prob = low, high, stretch_prob
+        self.matrix = np.eye(3)
+
+    def randomize(self, data: None = None) -> None:
+        """Draw the map from millimetres (z, y, x) around the middle to where values come from."""
+        super().randomize(data)
+        turn, stretch = self.R.random() < self.turn_prob, self.R.random() < self.stretch_prob
+        degrees = [self.R.uniform(-most, most) if turn else 0.0 for most in self.max_degrees]
+        factors = [self.R.uniform(self.low, self.high) if stretch else 1.0 for _ in range(3)]
+        turned = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+        self.matrix = turned @ np.diag(1.0 / np.asarray(factors))
+
+    def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
+        """The same keys, moved together."""
+        self.randomize()
+        if np.array_equal(self.matrix, np.eye(3)):
+            return dict(data)
+        shape = tuple(data[next(self.key_iterator(data))].shape[1:])
+        # torch's units: -1 and 1 at the first and last voxel's centres, axes in the order x, y, z.
+        half_mm = np.array([max(length - 1, 1) / 2 for length in shape]) * self.spacing_mm
+        units = (self.matrix * half_mm[None, :] / half_mm[:, None])[::-1, ::-1]
+        theta = torch.as_tensor(np.hstack([units, np.zeros((3, 1))]), dtype=torch.float32)
+        grid = functional.affine_grid(theta[None], [1, 1, *shape], align_corners=True)
+        moved = {
+            key: _sampled(data[key], grid, beyond="zeros" if key == MASKS else "border")
+            for key in self.key_iterator(data)
+        }
+        return {**data, **moved}
 
 
 def augmentation(recipe: Augmentation, spacing_mm: Sequence[float]) -> Compose:
@@ -100,29 +156,23 @@ def augmentation(recipe: Augmentation, spacing_mm: Sequence[float]) -> Compose:
     Space is deformed first, alike for both; then intensities of the image. Unseeded: the caller
     gives each sample its own `set_random_state`.
     """
-    steps = [*_spatial(recipe, spacing_mm), *_intensity(recipe)]
-    return Compose(steps)
+    return Compose([*_spatial(recipe, spacing_mm), *_intensity(recipe)])
 
 
 def _spatial(recipe: Augmentation, spacing_mm: Sequence[float]) -> list[Callable[..., Any]]:
     both = [IMAGE, MASKS]
     steps: list[Callable[..., Any]] = []
     turn, scale = recipe.rotation, recipe.scale
-    for prob, part in ((turn and turn.prob, "rotate"), (scale and scale.prob, "scale")):
-        if not prob:
-            continue
-        ranges = (
-            [radians(degrees) for degrees in turn.max_degrees] if turn and part == "rotate" else 0.0
-        )
-        stretch = [(scale.low - 1, scale.high - 1)] * 3 if scale and part == "scale" else None
+    if turn is not None or scale is not None:
         steps.append(
-            RandAffined(
+            RandTurnd(
                 both,
-                prob=prob,
-                rotate_range=ranges,
-                scale_range=stretch,
-                mode=["bilinear", "bilinear"],
-                padding_mode=["border", "zeros"],
+                spacing_mm=spacing_mm,
+                max_degrees=turn.max_degrees if turn else (0.0, 0.0, 0.0),
+                turn_prob=turn.prob if turn else 0.0,
+                low=scale.low if scale else 1.0,
+                high=scale.high if scale else 1.0,
+                stretch_prob=scale.prob if scale else 0.0,
             )
         )
     if recipe.elastic is not None:

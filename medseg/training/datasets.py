@@ -19,16 +19,13 @@ from medseg.io import check_values, read, read_instances, require_same_grid
 from medseg.measurement.components import split_components
 from medseg.phantom import touching_lesions
 from medseg.training.recipe import DecathlonData, FolderData, PhantomData, Recipe
-from medseg.types import Instance, Instances, Modality, Shape, Unit, Volume
+from medseg.types import InputWarning, Instance, Instances, Modality, Shape, Volume
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".mhd")
 """File names that are taken for images and label maps."""
 
 GENERATORS = {"touching_lesions": touching_lesions}
 """Phantoms that a recipe may name."""
-
-UNITS: Mapping[str, Unit] = {"CT": "HU", "MR": "arbitrary", "PT": "SUVbw"}
-"""What the values of a file that names no unit are, once a recipe says its modality."""
 
 ID = "{id}"
 
@@ -285,7 +282,22 @@ def _read_channel(case: Case, channel: str, modality: Modality) -> Volume:
         )
     volume = read(case.images[channel], modality=modality)
     check_values(volume, case.id)
-    return replace(volume, unit=UNITS[modality]) if volume.unit == "unknown" else volume
+    return _with_unit(volume, f"{case.id}, channel {channel!r}")
+
+
+def _with_unit(volume: Volume, subject: str) -> Volume:
+    """MR is in arbitrary units always and CT taken to be in HU, which a warning says.
+
+    PET may be in Bq/ml or SUV, so its unit stays unknown: preprocessing says what it assumes.
+    """
+    if volume.unit != "unknown" or volume.modality not in ("CT", "MR"):
+        return volume
+    if volume.modality == "MR":
+        return replace(volume, unit="arbitrary")
+    low, high = volume.array.min(), volume.array.max()
+    detail = f"{subject} does not say its unit: taken as HU (values {low:g} to {high:g})"
+    note = InputWarning("unit-assumed", detail)
+    return replace(volume, unit="HU", warnings=(*volume.warnings, note))
 
 
 def _read_truth(case: Case, card: Card, values: Literal["class", "instance"]) -> Instances:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from medseg.card import Card
@@ -67,17 +68,14 @@ def on_model_grid(case: LoadedCase, card: Card) -> GridCase:
     position = {one.name: n for n, one in enumerate(card.classes)}
     objects = []
     for item in case.truth.items:
-        found = _on_grid(item, prepared)
-        if found is not None:
-            box, mask = found
-            exclusive = item.kind == "organ"
-            objects.append(GridObject(position[item.class_name], exclusive, box, mask))
+        box, mask = _on_grid(item, prepared)
+        objects.append(GridObject(position[item.class_name], item.kind == "organ", box, mask))
     image = torch.as_tensor(np.asarray(prepared.image))
     return GridCase(case.id, image, tuple(objects))
 
 
-def _on_grid(item: Instance, prepared: Prepared) -> tuple[Box, np.ndarray] | None:
-    """An instance's box and mask on the model's grid; None where it is too small to be seen."""
+def _on_grid(item: Instance, prepared: Prepared) -> tuple[Box, NDArray[np.bool_]]:
+    """An instance's box and mask on the model's grid; never empty, whatever its size."""
     z, y, x = (
         slice(max(part.start - 2, 0), min(part.stop + 2, length))
         for part, length in zip(item.box, prepared.image_geometry.shape, strict=True)
@@ -94,12 +92,23 @@ def _on_grid(item: Instance, prepared: Prepared) -> tuple[Box, np.ndarray] | Non
     mask = resample_labels(turned, source, prepared.geometry.crop(target)) > 0
     tight = tight_box(mask)
     if tight is None:
-        return None
+        return _nearest_voxel(item, prepared)
     z, y, x = (
         slice(part.start + outer.start, part.stop + outer.start)
         for part, outer in zip(tight, target, strict=True)
     )
     return (z, y, x), mask[tight]
+
+
+def _nearest_voxel(item: Instance, prepared: Prepared) -> tuple[Box, NDArray[np.bool_]]:
+    """The voxel that holds the middle of an object too small to own one."""
+    middle = np.argwhere(item.mask).mean(axis=0) + [part.start for part in item.box]
+    world = prepared.image_geometry.index_to_world(middle)
+    index = np.rint(prepared.geometry.world_to_index(world)).astype(int)
+    z, y, x = (
+        slice(int(i), int(i) + 1) for i in np.clip(index, 0, np.array(prepared.geometry.shape) - 1)
+    )
+    return (z, y, x), np.ones((1, 1, 1), dtype=bool)
 
 
 def _covering(part: Geometry, grid: Geometry) -> Box:

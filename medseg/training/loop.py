@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from medseg.errors import MissingExtraError
+from medseg.errors import InputRefused, MissingExtraError
 from medseg.heads import HEADS
 from medseg.inference.engines import choose_device
 from medseg.io.atomic import writable_folder
@@ -47,7 +47,8 @@ def train(  # noqa: PLR0913 - what a user may say of a training
     """Train what a recipe describes and return the folder of the model package.
 
     The same recipe, device and data give the same weights, also when a run was killed and
-    resumed: every window is drawn from the recipe's seed and its own number. `devices` is how many
+    resumed: every window is drawn from the recipe's seed and its own number. (On a CPU: some of
+    torch's operations in 3D are not deterministic on a GPU.) `devices` is how many
     to use, by default every GPU or one CPU process; each takes a batch of its own every step, and
     gradients are averaged (the command starts its other processes itself). `progress(done,
     total)` counts steps. After `max_minutes` of this call the run stops where it is, with a
@@ -60,6 +61,7 @@ def train(  # noqa: PLR0913 - what a user may say of a training
     """
     fabric = _fabric(device, recipe.training.precision, devices)
     fabric.launch()
+    _check_crop(recipe)
     folder = writable_folder(out)
     split = _split(recipe, data_root, leave_out_faulty=leave_out_faulty)
     run = _Run.start(recipe, fabric, folder, resume=resume)
@@ -141,17 +143,23 @@ class _Run:
                     progress(step, training.steps)
                 if step % training.validate_every == 0 or step == training.steps:
                     self.note(losses, validation)
+                    self.fabric.barrier()
                 due = time.monotonic() - kept_at > 60 * training.checkpoint_every_minutes
                 every = training.checkpoint_every_steps
                 if due or (every is not None and step % every == 0):
                     self.keep(folder)
                     kept_at, kept_step = time.monotonic(), step
-                if stop_at is not None and time.monotonic() > stop_at:
+                if self._time_is_up(stop_at):
                     break
         finally:
             # Also when the user interrupts: the steps since the last checkpoint are not lost.
             if self.progress.step > kept_step:
                 self.keep(folder)
+
+    def _time_is_up(self, stop_at: float | None) -> bool:
+        """The first device's word for all: one that stopped alone would leave others waiting."""
+        over = stop_at is not None and time.monotonic() > stop_at
+        return bool(self.fabric.broadcast(over)) if self.fabric.world_size > 1 else over
 
     def step(self, batch: Sequence[Window]) -> dict[str, float]:
         """One step of the optimiser; the losses by name, unweighted."""
@@ -255,6 +263,18 @@ def _batches(
     return DataLoader(
         Subset(windows, numbers), batch_size=training.batch_size, collate_fn=list, num_workers=0
     )
+
+
+def _check_crop(recipe: Recipe) -> None:
+    multiple = build(recipe.model).multiple
+    shape = recipe.training.crop_shape
+    if any(length % multiple for length in shape):
+        raise InputRefused(
+            code="recipe-invalid",
+            subject="training.crop_shape",
+            detail=f"{list(shape)} is not divisible by {multiple}, the backbone's last stride",
+            remedy=f"give multiples of {multiple}",
+        )
 
 
 def _split(recipe: Recipe, data_root: Path, *, leave_out_faulty: bool) -> Split:

@@ -38,6 +38,9 @@ LEFT_TO_TRAINING = ("training", "weights_sha256")
 """The parts of a card that training writes and a recipe does not hold."""
 
 
+_LOSS_WEIGHTS = ("training", "loss_weights")
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -158,7 +161,10 @@ class TrainingSection(_Part):
 
 
 class Between(_Part):
-    """A value drawn between `low` and `high`, both above 0, with probability `prob`."""
+    """A value drawn between `low` and `high`, both above 0, with probability `prob`.
+
+    `scale` draws one for each axis.
+    """
 
     prob: Probability
     low: Positive
@@ -208,8 +214,9 @@ class UpTo(_Part):
 class Augmentation(_Part):
     """What varies a training crop; a part that is left out is off.
 
-    Units: noise, brightness and bias_field are in standard deviations of the normalised image;
-    blur is a sigma in voxels; low_resolution is the factor by which the grid is made coarser.
+    Units: noise and brightness are in standard deviations of the normalised image; bias_field is
+    the largest coefficient that MONAI's `RandBiasField` may draw for its polynomial; blur is a
+    sigma in voxels; low_resolution is the factor by which the grid is made coarser.
     """
 
     rotation: Rotation | None = None
@@ -284,6 +291,9 @@ def read_recipe(
 ) -> Recipe:
     """Read and check a recipe; `heads` and `backbones` are the names there are, None is any.
 
+    Where `heads` maps names to parts with `loss_weights`, as `medseg.heads.HEADS` does, the names
+    of losses are checked too.
+
     Raises:
         InputRefused: `recipe-invalid` with the first problem, the key it concerns, the key that
             was probably meant, and how many problems there are besides.
@@ -291,6 +301,7 @@ def read_recipe(
     raw = _read_toml(path)
     recipe: Recipe | None = None
     problems = _unknown_names(raw, {"head": heads, "backbone": backbones})
+    problems += _unknown_losses(raw, heads)
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
@@ -319,13 +330,31 @@ def _unknown_names(
 ) -> list[str]:
     problems = []
     for part, names in known.items():
-        found: Any = raw
-        for key in ("model", part, "name"):
-            found = found.get(key) if isinstance(found, Mapping) else None
+        found = _at(raw, "model", part, "name")
         if names is not None and isinstance(found, str) and found not in names:
             hint = closest(found, names)
             problems.append(f"model.{part}.name: unknown {part} {found!r}{hint}")
     return problems
+
+
+def _unknown_losses(raw: Mapping[str, Any], heads: Collection[str] | None) -> list[str]:
+    head = _at(raw, "model", "head", "name")
+    if not isinstance(heads, Mapping) or not isinstance(head, str):
+        return []
+    known, given = getattr(heads.get(head), "loss_weights", None), _at(raw, *_LOSS_WEIGHTS)
+    if not isinstance(known, Mapping) or not isinstance(given, Mapping):
+        return []
+    place = ".".join(_LOSS_WEIGHTS)
+    return [
+        f"{place}.{name}: unknown key{closest(name, known)}" for name in given if name not in known
+    ]
+
+
+def _at(raw: Any, *keys: str) -> Any:
+    """What stands under a key inside a key; None where there is no such."""
+    for key in keys:
+        raw = raw.get(key) if isinstance(raw, Mapping) else None
+    return raw
 
 
 def _invalid(path: Path, problems: Sequence[str]) -> InputRefused:

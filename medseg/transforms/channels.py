@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,6 +12,7 @@ from monai.utils.type_conversion import convert_to_tensor
 
 from medseg.card import Card, Channel
 from medseg.errors import InputRefused
+from medseg.io import check_values, same_place
 from medseg.transforms.bridge import geometry_of, to_metatensor, with_geometry
 from medseg.transforms.grids import GridMap
 from medseg.transforms.resampling import resample_linear, smooth
@@ -20,9 +20,6 @@ from medseg.types import Geometry, InputWarning, Modality, Unit, Volume
 
 LEAST_COVERAGE = 0.5
 """The share of the first channel's grid that every other channel must cover."""
-
-SAME_PLACE = 0.01
-"""Grids that differ nowhere by more than this share of a voxel are one: files round positions."""
 
 _PROBES = 48
 """Positions along each axis at which coverage is measured."""
@@ -53,7 +50,7 @@ def assemble_channels(
             continue
         warnings += volume.warnings
         warnings += check_meaning(volume, channel, card)
-        check_values(volume, channel.name)
+        check_values(volume, f"channel {channel.name!r}")
         if volume is not first:
             _check_frame(first, volume, first_name, channel.name)
         placed, notes = _on_first_grid(volume, first.geometry, channel.name, first_name)
@@ -104,20 +101,6 @@ def check_meaning(volume: Volume, channel: Channel, card: Card) -> list[InputWar
     return notes
 
 
-def check_values(volume: Volume, name: str) -> None:
-    """Refuse a volume with NaN or infinite values ("not-finite") or one value only."""
-    low, high = float(volume.array.min()), float(volume.array.max())
-    subject = f"channel {name!r}"
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputRefused(
-            "not-finite", subject, "it holds NaN or infinite values", "mend or leave out the image"
-        )
-    if low == high:
-        raise InputRefused(
-            "constant-image", subject, f"every voxel is {low:g}", "give an image with contrast"
-        )
-
-
 def coverage(first: Geometry, other: Geometry) -> float:
     """The share of the first grid's voxels whose centres lie inside the other grid's voxels."""
     probes = [np.linspace(0, n - 1, min(n, _PROBES)) for n in first.shape]
@@ -165,7 +148,7 @@ def _check_frame(first: Volume, other: Volume, first_name: str, name: str) -> No
 def _on_first_grid(
     volume: Volume, target: Geometry, name: str, first_name: str
 ) -> tuple[MetaTensor, list[InputWarning]]:
-    if volume.geometry.same_grid(target, SAME_PLACE * min(target.spacing_mm)):
+    if same_place(volume.geometry, target):
         image = to_metatensor(volume)
         return with_geometry(image.as_tensor(), image, target), []
     share = coverage(target, volume.geometry)

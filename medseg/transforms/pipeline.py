@@ -92,9 +92,9 @@ def preprocessing(card: Card) -> Compose:
     spent = [name for name in names if name != IMAGE]
     return Compose(
         [
-            *geometry_steps(card).transforms[:1],
+            orientation_step(card),
             *(_normalisation(channel) for channel in card.channels),
-            *geometry_steps(card).transforms[1:],
+            spacing_step(card),
             FillMissingd(names, like=names[0]),
             ConcatItemsd(names, name=IMAGE),
             *([DeleteItemsd(spent)] if spent else []),
@@ -102,15 +102,16 @@ def preprocessing(card: Card) -> Compose:
     )
 
 
-def geometry_steps(card: Card) -> Compose:
-    """Orientation and spacing of a card's pipeline alone, for any dictionary of its channels."""
+def orientation_step(card: Card) -> MapTransform:
+    """Turns those of the card's channels that are there to S, P, L."""
     names = [channel.name for channel in card.channels]
-    return Compose(
-        [
-            Orientationd(names, axcodes=ORIENTATION, labels=RAS_LABELS, allow_missing_keys=True),
-            AntialiasedSpacingd(names, spacing_mm=card.spacing_mm, allow_missing_keys=True),
-        ]
-    )
+    return Orientationd(names, axcodes=ORIENTATION, labels=RAS_LABELS, allow_missing_keys=True)
+
+
+def spacing_step(card: Card) -> MapTransform:
+    """Resamples those of the card's channels that are there to its spacing."""
+    names = [channel.name for channel in card.channels]
+    return AntialiasedSpacingd(names, spacing_mm=card.spacing_mm, allow_missing_keys=True)
 
 
 def turn_to_spl(image: Geometry) -> tuple[Axes, Flips]:

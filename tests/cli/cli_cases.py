@@ -9,10 +9,12 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from pydicom import dcmread
 from scipy import ndimage
 
 from medseg.card import Card
-from medseg.types import InputWarning, Instances, Volume
+from medseg.phantom.dicom import write_dicom_series
+from medseg.types import Geometry, InputWarning, Instances, Volume
 
 MODEL = "threshold"
 
@@ -93,3 +95,25 @@ def save_nifti(path: Path, array: np.ndarray, affine: np.ndarray | None = None) 
     image.set_qform(np.eye(4), code=1 if affine is None else 0)
     nibabel.save(image, path)
     return path
+
+
+def two_echoes(folder: Path) -> tuple[Volume, Volume]:
+    """A DICOM series of two volumes, of echo times 20 and 90 ms, written into `folder`."""
+    grid = Geometry.from_spacing((6, 5, 4), (2.5, 0.8, 0.7))
+    rng = np.random.default_rng(0)
+    early, late = (
+        Volume(rng.integers(0, 999, grid.shape, dtype=np.int16), grid, "MR", "arbitrary")
+        for _ in range(2)
+    )
+    headers = [dcmread(path) for path in write_dicom_series(early, folder)]
+    late_paths = write_dicom_series(late, folder.with_name("late"))
+    for header, path in zip(headers, late_paths, strict=True):
+        header.EchoTime = 20
+        header.save_as(folder / path.name)
+        other = dcmread(path)
+        for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+            setattr(other, name, getattr(header, name))
+        other.EchoTime = 90
+        other.InstanceNumber = len(headers) + int(other.InstanceNumber)
+        other.save_as(folder / f"late-{path.name}")
+    return early, late

@@ -8,7 +8,10 @@ import json
 import nrrd
 import numpy as np
 import pytest
-from cli_cases import bright_array, save_nifti
+from cli_cases import bright_array, save_nifti, two_echoes
+
+from medseg.io import write
+from medseg.types import Instances
 
 
 def test_ids_and_volumes_are_those_of_the_file(run, labels, tmp_path) -> None:
@@ -28,6 +31,25 @@ def test_an_image_gives_the_intensities(run, labels, image, tmp_path) -> None:
     with (tmp_path / "table.csv").open(newline="") as file:
         means = [row["intensity_mean"] for row in csv.DictReader(file)]
     assert means == ["200.0000", "300.0000"]
+
+
+@pytest.mark.parametrize(("number", "which"), [(1, 0), (2, 1)])
+def test_a_volume_of_a_series_gives_the_intensities(run, tmp_path, number, which) -> None:
+    volumes = two_echoes(tmp_path / "series")
+    labels = np.ones(volumes[0].array.shape, dtype=np.uint8)
+    write(Instances.from_labelmap(labels, volumes[0].geometry), tmp_path / "all.nii.gz")
+    words = ("measure", tmp_path / "all.nii.gz", "--image", tmp_path / "series", "--json")
+    outcome = run(*words)
+    assert (outcome.code, outcome.out.count("several-volumes")) == (3, 1)
+    (row,) = json.loads(run(*words, "--series", 1, "--volume", number).out)["instances"]
+    assert row["intensity_mean"] == pytest.approx(volumes[which].array.mean(), abs=1e-3)
+
+
+@pytest.mark.parametrize("option", ["--series", "--volume"])
+def test_a_choice_without_an_image_is_a_bad_call(run, labels, option) -> None:
+    outcome = run("measure", labels, option, "1")
+    assert outcome.code == 2
+    assert "--image" in outcome.err
 
 
 def test_without_a_file_the_table_is_printed(run, labels) -> None:

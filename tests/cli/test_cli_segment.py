@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_cases import two_echoes
 
 import medseg.inference
 from medseg.inference.results import FILES
@@ -108,6 +110,32 @@ def test_the_first_channel_cannot_be_given_twice(segment, image, tmp_path) -> No
     assert "flair" in line
     assert "[channel-unknown]" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_channel_of_several_volumes_is_refused_with_a_way_out_that_exists(
+    segment, image, tmp_path
+) -> None:
+    two_echoes(tmp_path / "series")
+    outcome = segment(image, "--channel", f"t1={tmp_path / 'series'}")
+    assert outcome.code == 3
+    (line,) = outcome.error_lines
+    assert "[several-volumes]" in line
+    assert "choose one" not in line
+    assert line.endswith(
+        "give --channel t1 a folder of one series with one volume, or an image file"
+    )
+    assert "choose one with --volume" in segment(tmp_path / "series").error_lines[0]
+
+
+def test_no_result_file_holds_the_name_that_was_typed(segment, image, tmp_path) -> None:
+    study = image.rename(image.with_name("Muster_Erika.nii.gz"))
+    outcome = segment(study)
+    assert outcome.code == 0
+    assert "Muster_Erika" in outcome.out  # the terminal alone repeats it
+    for path in (tmp_path / "out").iterdir():
+        content = path.read_bytes()
+        whole = gzip.decompress(content) if path.suffix == ".gz" else content
+        assert b"Muster" not in whole + content, path.name
 
 
 def test_a_channel_that_is_missing_is_named(segment, image, tmp_path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from modelling import LESIONS, ORGANS, card
 
+from medseg.errors import ModelError
 from medseg.evaluation.detection import average_precision
 from medseg.heads import HEADS
 from medseg.heads.center_offset.loss import center_offset_loss, focal_loss
@@ -72,6 +73,31 @@ def test_targets_of_touching_lesions_are_decoded_to_the_objects_they_show() -> N
     assert average_precision(pairs, 0.5)["pooled"] > 0.95
     found, wanted = (sum(len(pair[n].items) for pair in pairs) for n in (0, 1))
     assert abs(found - wanted) <= 1
+
+
+def test_equal_neighbours_in_the_heat_map_are_one_centre() -> None:
+    slab = one_slab(empty_target())
+    slab.maps["lesion"][0, 8:20, 8:20, 8:20] = 1.0
+    slab.maps["centre"][0, 6:8, 6:8, 6:8] = 1.0
+    rng = np.random.default_rng(0)
+    slab.maps["offset_mm"][:3] = rng.normal(0, 1, slab.maps["offset_mm"][:3].shape)
+    items = decoder_of(card(LESIONS)).group([slab], SPACING_MM)
+    assert [item.voxel_count for item in items] == [12**3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"threshold": "high"}, "threshold is a number"),
+        ({"threshold": 5.0}, "threshold = 5 is not above 0 and below 1"),
+        ({"reach_mm": -1.0}, "reach_mm = -1 is not above 0"),
+        ({"reach": 1.0}, "unexpected keyword argument 'reach'"),
+    ],
+)
+def test_decoder_arguments_that_make_no_sense_are_refused(arguments: dict, said: str) -> None:
+    head = {"name": "center_offset", "decoder": arguments}
+    with pytest.raises(ModelError, match=said):
+        decoder_of(card(LESIONS, head=head))
 
 
 def test_components_of_the_same_targets_merge_what_touches() -> None:

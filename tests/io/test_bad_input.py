@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 import zipfile
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -14,8 +15,9 @@ import SimpleITK
 from io_cases import random_geometry, random_volume
 
 from medseg.errors import InputRefused
-from medseg.io import check_values, read, read_instances, require_same_grid, write
-from medseg.types import Geometry, Volume
+from medseg.io import check_values, read, read_instances, require_same_grid, same_place, write
+from medseg.io.preview import preview_figure
+from medseg.types import Geometry, Instances, Volume
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 
@@ -239,6 +241,29 @@ def test_labels_of_another_grid_are_refused_with_what_differs():
     for detail, labels in cases.items():
         with pytest.raises(InputRefused, match=rf"^a\.nii: .*{detail}.*grid-mismatch"):
             require_same_grid(labels, image, "a.nii")
+
+
+def test_a_rounded_position_is_one_grid_for_every_step_alike():
+    image = random_volume(0)
+    grid = Geometry.from_spacing(image.array.shape, (1, 1, 1))
+    near = Geometry.from_spacing(grid.shape, (1, 1, 1), (0, 0.005, 0))
+    far = Geometry.from_spacing(grid.shape, (1, 1, 1), (0, 0.015, 0))
+    assert same_place(near, grid)
+    require_same_grid(near, grid, "a.nii")
+    preview_figure(replace(image, geometry=grid), Instances(near, []))
+    assert not same_place(far, grid)
+    with pytest.raises(InputRefused, match="grid-mismatch"):
+        require_same_grid(far, grid, "a.nii")
+    with pytest.raises(ValueError, match="different grids"):
+        preview_figure(replace(image, geometry=grid), Instances(far, []))
+
+
+@pytest.mark.parametrize(("spacing_mm", "limit_mm"), [(0.05, 0.001), (1.0, 0.01), (5.0, 0.05)])
+def test_one_grid_is_told_by_the_voxel_and_never_finer_than_files_round(spacing_mm, limit_mm):
+    grid = Geometry.from_spacing((4, 5, 6), (spacing_mm,) * 3)
+    for share, same in ((0.9, True), (1.1, False)):
+        moved = Geometry.from_spacing(grid.shape, grid.spacing_mm, (share * limit_mm, 0, 0))
+        assert same_place(moved, grid) is same
 
 
 def test_real_labels_of_another_body_part_do_not_fit_their_image(shared_data):

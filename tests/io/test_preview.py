@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nrrd
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from medseg.errors import OutputError
+from medseg.io import write
 from medseg.io.preview import preview_figure, volume_text, write_preview
 from medseg.io.preview_views import (
     central_slice,
@@ -249,6 +251,30 @@ def test_every_instance_in_the_slice_is_outlined_in_the_color_of_its_class() -> 
     colors = {tuple(np.round(one.get_color()[0][:3], 2)) for one in lines}
     assert len(colors) == 3  # two classes and the dark rim
     assert all(color == (0, 0, 0) or max(color) > 0.9 for color in colors)
+
+
+def test_picture_and_slicer_agree_and_objects_of_a_class_share_a_color(tmp_path: Path) -> None:
+    volume, _ = marked()
+    masks = np.zeros((3, *SHAPE), dtype=bool)
+    masks[0, 2, 2:4, 2:4] = masks[1, 2, 2:4, 6:8] = masks[2, 2, 6:8, 2:4] = True
+    lesions = instances_of(volume.geometry, *masks[:2])
+    organ = Instance.from_mask(masks[2], id=3, class_name="liver", kind="organ")
+    assert organ is not None
+    found = Instances(volume.geometry, [*lesions.items, organ], CLASSES)
+    write(found, tmp_path / "a.seg.nrrd")
+    header = nrrd.read_header(str(tmp_path / "a.seg.nrrd"))
+    in_slicer = [
+        tuple(round(float(word), 3) for word in header[f"Segment{n}_Color"].split())
+        for n in range(3)
+    ]
+    assert in_slicer[0] == in_slicer[1] != in_slicer[2]
+    lines = [
+        one
+        for one in preview_figure(volume, found).axes[0].collections
+        if isinstance(one, LineCollection)
+    ]
+    drawn = {tuple(np.round(one.get_color()[0][:3], 3).tolist()) for one in lines}
+    assert drawn == {(0.0, 0.0, 0.0), *in_slicer}
 
 
 def test_ct_is_shown_as_soft_tissue_and_a_lesion_in_lung_as_lung() -> None:

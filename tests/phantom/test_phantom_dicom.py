@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from medseg.errors import OutputError
 from medseg.io.dicom import read_dicom
@@ -156,6 +158,45 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="not-writable"):
         write_dicom_series(volume_of(), tmp_path / "out")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_failure_in_the_middle_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+    save, written = Dataset.save_as, []
+
+    def fail_at_the_fourth(self: Dataset, path: Path, **options: Any) -> None:
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, path, **options)
+        written.append(path)
+        assert not list(out.glob("*.dcm"))  # nothing has its name before all is written
+
+    monkeypatch.setattr(Dataset, "save_as", fail_at_the_fourth)
+    with pytest.raises(OutputError, match=r"out: cannot be written \(No space left on device\)"):
+        write_dicom_series(volume_of(), out)
+    assert len(written) == 3
+    assert list(tmp_path.rglob("*")) == ([out] if there else [])
+
+
+def test_a_file_that_cannot_be_moved_takes_the_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def fail_at_the_third(self: Path, target: Path) -> Path:
+        if self.name == "0003.dcm":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_at_the_third)
+    with pytest.raises(OutputError, match="not-writable"):
+        write_dicom_series(volume_of(), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

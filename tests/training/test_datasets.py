@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medseg.card import Card
+from medseg.card import Card, SUVScale
 from medseg.errors import InputRefused
 from medseg.io import read, write
 from medseg.training.datasets import (
@@ -24,6 +24,7 @@ from medseg.training.datasets import (
     stem,
 )
 from medseg.training.recipe import UNTRAINED, Recipe
+from medseg.transforms.channels import check_meaning
 from medseg.types import Instance, InstanceClass, Instances
 
 TRAINING = {
@@ -333,6 +334,30 @@ def test_a_label_map_on_another_grid_is_refused(tmp_path, fault):
     with pytest.raises(InputRefused, match="a: its grid is not that of the image") as refused:
         load_only(tmp_path, recipe_of({}))
     assert refused.value.code == "grid-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("modality", "unit", "warnings"),
+    [("MR", "arbitrary", []), ("CT", "HU", ["unit-assumed"]), ("PT", "unknown", [])],
+)
+def test_a_unit_that_no_file_says_is_only_taken_where_it_is_sure_or_said(
+    tmp_path, modality, unit, warnings
+):
+    build(tmp_path, "a")
+    volume = load_only(tmp_path, recipe_of({}, modality=modality)).volumes["t1"]
+    assert (volume.modality, volume.unit) == (modality, unit)
+    said = [one for one in volume.warnings if one.code == "unit-assumed"]
+    assert [one.code for one in said] == warnings
+    assert all("a, channel 't1'" in one.detail and "HU" in one.detail for one in said)
+
+
+def test_pet_of_unknown_unit_is_warned_of_before_it_is_trained_on(tmp_path):
+    build(tmp_path, "a")
+    recipe = recipe_of({}, modality="PT")
+    (channel,) = recipe.model.channels
+    suv = channel.model_copy(update={"normalisation": SUVScale(kind="suv", high_suv=10.0)})
+    volumes = load_only(tmp_path, recipe).volumes
+    assert [one.code for one in check_meaning(volumes["t1"], suv, recipe.model)] == ["unit-assumed"]
 
 
 def test_a_constant_image_is_refused(tmp_path):

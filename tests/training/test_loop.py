@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,30 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_an_unbroken_one(tmp_path
     first, second = weights(whole), weights(broken)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert (whole / LOG).read_text().splitlines()[0] == (broken / LOG).read_text().splitlines()[0]
+    assert (whole / LOG).read_text() == (broken / LOG).read_text()
+
+
+def test_a_hard_kill_costs_only_the_steps_since_the_last_checkpoint(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    killed.mkdir()
+
+    def keep_a_copy(done: int, total: int) -> None:
+        if done == 4:  # what a kill -9 would have left: the checkpoint of step 3
+            shutil.copy(whole / CHECKPOINT, killed / CHECKPOINT)
+
+    plan = recipe(checkpoint_every_steps=3)
+    train(plan, whole, data_root=tmp_path, device="cpu", progress=keep_a_copy)
+    seen: list[int] = []
+    train(plan, killed, data_root=tmp_path, device="cpu", progress=lambda d, n: seen.append(d))
+    assert seen == [4, 5, 6]
+    first, second = weights(whole), weights(killed)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_crop_that_the_backbone_cannot_halve_is_refused_by_its_key(tmp_path: Path) -> None:
+    plan = recipe(2, crop_shape=[15, 16, 16])
+    with pytest.raises(InputRefused, match=r"training.crop_shape: .*divisible by 4"):
+        train(plan, tmp_path, data_root=tmp_path, device="cpu")
 
 
 def test_another_seed_gives_other_weights(tmp_path: Path) -> None:

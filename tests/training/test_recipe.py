@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -254,6 +255,27 @@ def test_an_unknown_head_or_backbone_is_named(tmp_path, old, new, said):
     with pytest.raises(InputRefused, match=said):
         read_recipe(path, heads=["center_offset"], backbones=["residual", "plain"])
     assert isinstance(read_recipe(path), Recipe)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("centr", r"training.loss_weights.centr: unknown key; did you mean centre\? \["),
+        ("zzz", r"training.loss_weights.zzz: unknown key; there are centre, offset"),
+        ("offset", None),
+    ],
+)
+def test_a_loss_that_the_head_does_not_have_is_named(tmp_path, name, said):
+    heads = {"center_offset": SimpleNamespace(loss_weights={"centre": 1.0, "offset": 0.1})}
+    text = changed("validate_every = 50", f"validate_every = 50\nloss_weights = {{{name} = 2.0}}")
+    path = recipe_at(tmp_path, text)
+    if said is None:
+        assert read_recipe(path, heads=heads).training.loss_weights == {name: 2.0}
+    else:
+        with pytest.raises(InputRefused, match=said) as refused:
+            read_recipe(path, heads=heads)
+        assert refused.value.code == "recipe-invalid"
+    assert read_recipe(path, heads=["center_offset"]).training.loss_weights == {name: 2.0}
 
 
 def test_all_problems_are_counted_and_the_first_is_told(tmp_path):

@@ -141,7 +141,8 @@ def test_a_constant_image_is_refused(dtype) -> None:
     constant = replace(volume, array=np.full(volume.array.shape, 7, dtype=dtype))
     error = refused(constant, ONE)
     assert error.code == "constant-image"
-    assert "every voxel is 7" in error.detail
+    assert error.subject == "channel 't1'"
+    assert "every voxel has the value 7" in error.detail
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,8 @@ def test_the_turn_is_the_one_that_monai_makes_even_when_all_planes_are_oblique()
     for seed in range(60):
         geometry = oblique_geometry(seed, (3, 4, 5))
         card = make_card(spacing_mm=(1.0, 1.0, 1.0))
-        steps = pipeline.geometry_steps(card).transforms[0]
-        turned = steps({"t1": to_metatensor(noise_volume(geometry=geometry))})["t1"]
+        turn = pipeline.orientation_step(card)
+        turned = turn({"t1": to_metatensor(noise_volume(geometry=geometry))})["t1"]
         assert geometry_of(turned).same_grid(geometry.reoriented(*turn_to_spl(geometry)), 1e-9)
         differing += turn_to_spl(geometry) != geometry.closest_axes()
     assert differing > 0  # else `closest_axes` would do

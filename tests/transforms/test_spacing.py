@@ -22,7 +22,7 @@ from transform_cases import (
 
 from medseg.transforms.bridge import geometry_of, to_metatensor
 from medseg.transforms.grids import GridMap
-from medseg.transforms.pipeline import geometry_steps, turn_to_spl
+from medseg.transforms.pipeline import orientation_step, spacing_step, turn_to_spl
 from medseg.transforms.resampling import blur_sigma, resample_linear, smooth, spacing_grid
 from medseg.transforms.spatial import AntialiasedSpacingd
 from medseg.types import Geometry, Volume
@@ -46,7 +46,7 @@ def test_a_world_ramp_stays_in_place_in_every_orientation(axes, flips) -> None:
     geometry = oblique_geometry(5, spacing_mm=(2.5, 0.7, 1.1)).reoriented(axes, flips)
     volume = Volume(world_ramp(geometry), geometry)
     card = make_card(spacing_mm=(1.2, 1.5, 1.1))
-    tensor = geometry_steps(card)({"t1": to_metatensor(volume)})["t1"]
+    tensor = spacing_step(card)(orientation_step(card)({"t1": to_metatensor(volume)}))["t1"]
     assert_ramp(tensor, geometry, margin=5)
     turned = geometry.reoriented(*turn_to_spl(geometry))
     assert_same_places(turned, geometry_of(tensor))
@@ -67,7 +67,8 @@ def test_a_world_ramp_stays_in_place_on_oblique_and_sheared_grids(seed, spacing,
 @pytest.mark.parametrize(("axes", "flips"), TURNS)
 def test_every_orientation_of_one_image_gives_one_result(axes, flips) -> None:
     volume = noise_volume(geometry=oblique_geometry(8, (9, 10, 11), spacing_mm=(3, 0.8, 1.0)))
-    steps = geometry_steps(make_card(spacing_mm=(1.5, 1.0, 1.6)))
+    card = make_card(spacing_mm=(1.5, 1.0, 1.6))
+    steps = Compose([orientation_step(card), spacing_step(card)])
     expected = steps({"t1": to_metatensor(volume)})["t1"]
     turned = steps({"t1": to_metatensor(volume.reoriented(axes, flips))})["t1"]
     torch.testing.assert_close(turned.as_tensor(), expected.as_tensor())

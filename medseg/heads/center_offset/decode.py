@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from medseg.card import CardClass
+from medseg.heads.center_offset.network import CenterOffsetNetwork
 from medseg.heads.contract import MapSpec, Slab, lesion_ids, organ_ids
 from medseg.heads.gather import Found, components, instances_from_points, numbered
 from medseg.transforms.grids import above_on_grid, argmax_on_grid, interpolate_at
 from medseg.types import Instance
 
 Points = NDArray[np.int64]
+
+CENTRE_STRIDE = CenterOffsetNetwork.centre_stride
 
 
 @dataclass
@@ -67,6 +71,31 @@ class CenterOffsetDecoder:
     reach_mm: float = 12.0
     smallest_mm3: float = 30.0
 
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("threshold", 0.0, 1.0),
+            ("peak_threshold", 0.0, 1.0),
+            ("reach_mm", 0.0, np.inf),
+            ("smallest_mm3", -1.0, np.inf),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                msg = f"head.decoder.{name} is a number; got {value!r}"
+                raise ValueError(msg)
+            if not low < value < high:
+                msg = f"head.decoder.{name} = {value:g} is not above {low:g} and below {high:g}"
+                raise ValueError(msg)
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """Everything that decides the decoding, for the provenance."""
+        return {
+            "threshold": self.threshold,
+            "peak_threshold": self.peak_threshold,
+            "reach_mm": self.reach_mm,
+            "smallest_mm3": self.smallest_mm3,
+        }
+
     @property
     def maps(self) -> tuple[MapSpec, ...]:
         """Organ and lesion probabilities at stride 1, heat map and offsets at stride 2."""
@@ -76,8 +105,9 @@ class CenterOffsetDecoder:
             specs.append(MapSpec("organ", 1 + organs, 1, "softmax"))
         if lesions:
             specs.append(MapSpec("lesion", lesions, 1, "sigmoid"))
-            specs.append(MapSpec("centre", lesions, 2, "sigmoid"))
-            specs.append(MapSpec("offset_mm", 3 * lesions, 2, "none", vectors=True))
+            specs.append(MapSpec("centre", lesions, CENTRE_STRIDE, "sigmoid"))
+            offsets = 3 * lesions
+            specs.append(MapSpec("offset_mm", offsets, CENTRE_STRIDE, "none", vectors=True))
         return tuple(specs)
 
     def group(self, slabs: Iterable[Slab], spacing_mm: Sequence[float]) -> list[Instance]:
@@ -107,11 +137,11 @@ class CenterOffsetDecoder:
         where = np.argwhere(label)
         position = label[tuple(where.T)]
         points = where.astype(np.int64) + _corner(slab)
-        values = interpolate_at(slab.maps["organ"], *_at(slab, "organ", points))
         for n, organ in enumerate(organs):
-            chosen = position == n + 1
-            organ.points.append(points[chosen])
-            organ.probability.append(values[n + 1, chosen])
+            chosen = points[position == n + 1]
+            probability = slab.maps["organ"][n + 1][None]
+            organ.points.append(chosen)
+            organ.probability.append(interpolate_at(probability, *_at(slab, "organ", chosen))[0])
 
     def _collect_lesions(
         self, slab: Slab, channel: int, lesion: _Evidence, spacing_mm: NDArray[np.float64]
@@ -124,11 +154,17 @@ class CenterOffsetDecoder:
         lesion.probability.append(
             interpolate_at(probability[None], *_at(slab, "lesion", points))[0]
         )
+        self._collect_centres(slab, channel, lesion, spacing_mm)
+
+    def _collect_centres(
+        self, slab: Slab, channel: int, lesion: _Evidence, spacing_mm: NDArray[np.float64]
+    ) -> None:
+        """Where the slab's voxels point to, and the peaks that they may point to."""
         offset_mm = slab.maps["offset_mm"][3 * channel : 3 * channel + 3]
-        lesion.votes_mm.append(_votes_mm(slab, offset_mm, points, spacing_mm))
+        lesion.votes_mm.append(_votes_mm(slab, offset_mm, lesion.points[-1], spacing_mm))
         cells, heights = _peaks(slab, channel, self.peak_threshold)
         first = np.array([slab.starts["centre"], 0, 0])
-        lesion.peaks_mm.append((cells + first) * 2 * spacing_mm)
+        lesion.peaks_mm.append((cells + first) * CENTRE_STRIDE * spacing_mm)
         lesion.heights.append(heights)
 
     def _lesions(self, lesion: _Evidence, voxel_mm3: float) -> list[Found]:
@@ -151,6 +187,16 @@ class CenterOffsetDecoder:
 @dataclass(frozen=True)
 class ComponentDecoder(CenterOffsetDecoder):
     """The plainest mode: organs by the largest class, lesions by connected components (26)."""
+
+    @property
+    def maps(self) -> tuple[MapSpec, ...]:
+        """Organ and lesion probabilities alone: nothing votes."""
+        return tuple(spec for spec in super().maps if spec.name in ("organ", "lesion"))
+
+    def _collect_centres(
+        self, slab: Slab, channel: int, lesion: _Evidence, spacing_mm: NDArray[np.float64]
+    ) -> None:
+        """There is nothing to collect."""
 
     def _lesions(self, lesion: _Evidence, voxel_mm3: float) -> list[Found]:
         points = lesion.all_points()
@@ -194,7 +240,7 @@ def _votes_mm(
     exact = _at(slab, "offset_mm", points).T
     cell = np.clip(np.rint(exact).astype(np.int64), 0, np.array(offset_mm.shape[1:]) - 1)
     first = np.array([slab.starts["offset_mm"], 0, 0])
-    votes = (cell + first) * 2 * spacing_mm + offset_mm[:, *cell.T].T
+    votes = (cell + first) * CENTRE_STRIDE * spacing_mm + offset_mm[:, *cell.T].T
     return np.asarray(votes, dtype=np.float64)
 
 
@@ -203,7 +249,15 @@ def _peaks(slab: Slab, channel: int, threshold: float) -> tuple[Points, NDArray[
     heat = slab.maps["centre"][channel]
     before, after = slab.margins["centre"]
     top = (heat == maximum_filter(heat, size=3, mode="nearest")) & (heat > threshold)
-    cells = np.argwhere(top)
+    cells = _one_of_each_plateau(top)
     own = (cells[:, 0] >= before) & (cells[:, 0] < heat.shape[0] - after)
     cells = cells[own]
     return cells, heat[tuple(cells.T)]
+
+
+def _one_of_each_plateau(top: NDArray[np.bool_]) -> Points:
+    """The first cell (N, 3) of every connected group (26): equal neighbours are one peak."""
+    labels = np.asarray(cc3d.connected_components(top, connectivity=26))
+    cells = np.argwhere(top)
+    _, first = np.unique(labels[tuple(cells.T)], return_index=True)
+    return np.asarray(cells[np.sort(first)])
