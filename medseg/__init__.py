@@ -53,7 +53,16 @@ __all__ = [
 ]
 
 
+_MODULES = ("phantom", "samples")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"medseg.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("medseg")
     if name not in _LAZY:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -129,7 +129,7 @@ class MissingExtraError(MedsegError):
             "extra-missing",
             feature,
             f"needs the extra {extra!r}",
-            f"pip install 'medseg[{extra}]'",
+            f"pip install 'medseg[{extra}]' (in a checkout: pip install -e '.[{extra}]')",
         )
         self.extra, self.feature = extra, feature
 

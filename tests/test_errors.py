@@ -75,7 +75,7 @@ def test_a_missing_extra_says_what_to_install() -> None:
     text = str(MissingExtraError("openvino", "the OpenVINO engine"))
     assert text == (
         "the OpenVINO engine: needs the extra 'openvino' [extra-missing]; "
-        "pip install 'medseg[openvino]'"
+        "pip install 'medseg[openvino]' (in a checkout: pip install -e '.[openvino]')"
     )
 
 

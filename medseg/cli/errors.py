@@ -9,10 +9,11 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
-from medseg.errors import MedsegError
+from medseg.errors import InputRefused, MedsegError
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage, 3 the input was refused, 130 interrupted."
 INTERRUPTED = 130
@@ -41,6 +42,18 @@ def reported(*, debug: bool, as_json: bool = False) -> Iterator[None]:
         if as_json:
             typer.echo(json.dumps({"error": facts}, indent=2))
         raise typer.Exit(code) from error
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Name what was typed in refusals that do not: DICOM's leave the path out, as logs must."""
+    try:
+        yield
+    except InputRefused as refused:
+        if path.name in refused.subject:
+            raise
+        subject = f"{path.name or path}: {refused.subject}"
+        raise InputRefused(refused.code, subject, refused.detail, refused.remedy) from refused
 
 
 def describe(error: BaseException) -> tuple[str, dict[str, str], int]:

@@ -48,6 +48,9 @@ def inspect(
         if as_json:
             show_json({"findings": [finding.as_dict() for finding in findings]})
             return
+        if not findings:
+            typer.echo(f"nothing that medseg reads is in {path}")
+            return
         show_table(path.name or str(path), _COLUMNS, [_row(finding) for finding in findings])
         for finding in findings:
             for line in _remarks(finding):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from medseg.cli.console import show_json, show_warnings
-from medseg.cli.errors import reported
+from medseg.cli.errors import about, reported
 from medseg.cli.measures import show_measures
 from medseg.cli.options import Debug, Json, Series, TableFile, VolumeNumber
 
@@ -55,8 +55,10 @@ def measure(  # noqa: PLR0913 - one parameter an option
         from medseg.io import read, read_instances, require_same_grid
 
         instances = read_instances(labels, values=values)
-        grey = None if image is None else read(image, series=series, volume=volume)
-        if grey is not None:
+        grey = None
+        if image is not None:
+            with about(image):
+                grey = read(image, series=series, volume=volume)
             require_same_grid(instances.geometry, grey.geometry, labels.name)
         show_warnings([*instances.warnings, *(grey.warnings if grey else ())])
         table = measurement.measure(instances, grey)

@@ -13,17 +13,15 @@ _COLUMNS = {
     "instance_id": "id",
     "class_name": "class",
     "score": "score",
-    "volume_ml": "volume (ml)",
-    "centroid_x_mm": "x (mm)",
-    "centroid_y_mm": "y (mm)",
-    "centroid_z_mm": "z (mm)",
+    "volume_ml": "ml",
+    "centroid_x_mm": "x mm",
+    "centroid_y_mm": "y mm",
+    "centroid_z_mm": "z mm",
     "intensity_mean": "mean",
-    "intensity_std": "std",
-    "touches_border": "at border",
-    "notes": "notes",
+    "touches_border": "border",
 }
 
 
 def show_measures(title: str, table: pd.DataFrame) -> None:
-    """Print the columns that fit a terminal; positions are LPS."""
+    """Print the columns that fit a terminal of 80; positions are LPS, notes stand in the files."""
     show_table(title, list(_COLUMNS.values()), rows_of(table, list(_COLUMNS)))

@@ -54,4 +54,4 @@ def phantom(
         write(without_overlaps(made.truth), folder / "truth.nii.gz")
         write(made.truth, folder / "truth.seg.nrrd")
         write_table(measure(made.truth, made.volume), folder / "truth.csv")
-        typer.echo(f"a {modality} study with {len(made.truth)} objects is in {out}")
+        typer.echo(f"{modality} study with {len(made.truth)} objects: {out}")

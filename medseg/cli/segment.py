@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medseg.cli.console import progress_bar, show_json, show_warnings
-from medseg.cli.errors import reported
+from medseg.cli.errors import about, reported
 from medseg.cli.measures import show_measures
 from medseg.cli.options import (
     Debug,
@@ -139,9 +139,18 @@ def _read(
             )
         paths[name] = Path(path)
     volumes = {}
+    unknown = [name for name in paths if name not in [one.name for one in card.channels]]
+    if unknown:
+        raise InputRefused(
+            code="channel-unknown",
+            subject=f"--channel {unknown[0]}",
+            detail=f"model {card.name} has {', '.join(one.name for one in card.channels)}",
+            remedy="name the channels as the model does",
+        )
     for name, place in paths.items():
-        volumes[name] = _read_one(place, None if name == main else name, first, every)
-        check_values(volumes[name], place.name)
+        with about(place):
+            volumes[name] = _read_one(place, None if name == main else name, first, every)
+            check_values(volumes[name], place.name)
     return volumes
 
 

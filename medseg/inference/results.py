@@ -227,6 +227,7 @@ def _facts(volume: Volume, sha256: str | None) -> dict[str, Any]:
         "spacing_mm_zyx": [round(mm, 6) for mm in geometry.spacing_mm],
         "modality": volume.modality,
         "unit": volume.unit,
+        **{key: volume.meta[key] for key in ("series", "volume") if volume.meta.get(key)},
     }
 
 

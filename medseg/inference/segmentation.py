@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import cc3d
+import numpy as np
 import torch
 
 from medseg.inference.dense import blended_slabs
@@ -15,7 +17,10 @@ from medseg.inference.windows import WindowPlan, plan_windows
 from medseg.models.loading import Model
 from medseg.transforms.grids import GridMap
 from medseg.transforms.pipeline import Prepared, preprocess
-from medseg.types import Box, Instance, Instances, Volume, reoriented_array
+from medseg.types import Box, InputWarning, Instance, Instances, Volume, reoriented_array
+
+WHOLE = 0.9
+"""An object whose largest part holds this share of it counts as whole."""
 
 
 def segment(
@@ -34,6 +39,7 @@ def segment(
         InputRefused: the input is of another modality, lacks a channel, is constant, or else does
             not suit the model.
     """
+    _check_call(volumes, model)
     prepared = preprocess(volumes, model.card)
     chosen = choose_device(device)
     plan = plan_windows(
@@ -57,13 +63,42 @@ def segment(
         progress,
     )
     items = model.decoder.group(slabs, prepared.geometry.spacing_mm)
+    warnings = (*prepared.warnings, *fragment_warnings(items))
     return Instances(
         prepared.image_geometry,
         [turned_back(item, prepared) for item in items],
         model.card.instance_classes,
-        prepared.warnings,
+        warnings,
         {**_provenance(volumes, model, prepared, chosen), "windows": _said(plan)},
     )
+
+
+def fragment_warnings(items: Sequence[Instance]) -> list[InputWarning]:
+    """A warning for each object of which a tenth or more lies apart from its largest part.
+
+    An organ in pieces is most often a result on an image that the model does not suit.
+    """
+    found = []
+    for item in items:
+        parts = cc3d.connected_components(item.mask, connectivity=26)
+        sizes = np.bincount(parts.ravel())[1:]
+        if sizes.max() < WHOLE * sizes.sum():
+            detail = (
+                f"object {item.id} ({item.class_name}) lies in {sizes.size} parts, "
+                f"the largest {sizes.max() / sizes.sum():.0%} of it: look at the picture"
+            )
+            found.append(InputWarning("object-in-parts", detail))
+    return found
+
+
+def _check_call(volumes: object, model: object) -> None:
+    given = volumes.values() if isinstance(volumes, Mapping) else [volumes]
+    if not all(isinstance(one, Volume) for one in given):
+        msg = "segment wants a Volume, or a mapping of channel names to Volumes: see medseg.read"
+        raise TypeError(msg)
+    if not hasattr(model, "card"):
+        msg = f"segment wants a loaded model: see medseg.load_model; got {type(model).__name__}"
+        raise TypeError(msg)
 
 
 def turned_back(item: Instance, prepared: Prepared) -> Instance:

@@ -115,15 +115,23 @@ def checked_geometry(shape: Shape, affine: NDArray[np.float64], name: str, remed
 def check_values(volume: Volume, subject: str) -> None:
     """Refuse a volume whose values cannot be segmented.
 
-    Raises InputRefused: `not-finite` for NaN or infinity, `constant-image` for one value only.
+    Raises InputRefused: `not-3d` for a single slice, `not-finite` for NaN or infinity,
+    `constant-image` for one value only.
     """
+    if min(volume.geometry.shape) < 2:
+        raise InputRefused(
+            code="not-3d",
+            subject=subject,
+            detail=f"its shape (z, y, x) is {volume.geometry.shape}: one slice is no volume",
+            remedy="give an image of several slices",
+        )
     require_finite(volume.array, subject)
     if volume.array.min() == volume.array.max():
         raise InputRefused(
             code="constant-image",
             subject=subject,
             detail=f"every voxel has the value {volume.array.flat[0]:g}",
-            remedy="export the image again",
+            remedy="leave this image out, or export it again if it should show something",
         )
 
 

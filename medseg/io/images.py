@@ -208,7 +208,7 @@ def _with_said(found: Volume, modality: Modality | None, unit: Unit | None, name
     ):
         if said is not None and stored not in ("unknown", said):
             raise InputRefused(
-                code="modality-mismatch",
+                code=f"{what}-mismatch",
                 subject=name,
                 detail=f"its {what} is {stored}, not {said}",
                 remedy=f"leave the {what} out",

@@ -16,13 +16,17 @@ from medseg.models.network import InstanceNetwork, build
 from medseg.models.packages import CARD, check_weights, package_folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A card, the network with its trained weights, and the decoder of its head."""
 
     card: Card
     network: InstanceNetwork
     decoder: DenseDecoder
+
+    def __repr__(self) -> str:
+        classes = ", ".join(one.name for one in self.card.classes)
+        return f"Model({self.card.name} {self.card.version}, {self.card.modality}: {classes})"
 
 
 def load_model(name_or_folder: str | Path) -> Model:

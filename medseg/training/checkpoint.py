@@ -70,6 +70,6 @@ def load_checkpoint(out: Path, recipe: Recipe) -> tuple[Progress, dict[str, Tens
         raise InputRefused("file-corrupt", path.name, detail, remedy) from error
     if found != recipe_hash(recipe):
         detail = "belongs to a training with another recipe"
-        remedy = "give another output folder, or remove it to begin anew"
+        remedy = "give another output folder, or begin anew with --restart"
         raise InputRefused("recipe-invalid", path.name, detail, remedy)
     return progress, tensors

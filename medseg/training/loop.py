@@ -144,7 +144,8 @@ class _Run:
                 if step % training.validate_every == 0 or step == training.steps:
                     self.note(losses, validation)
                     self.fabric.barrier()
-                due = time.monotonic() - kept_at > 60 * training.checkpoint_every_minutes
+                noted = step % training.validate_every == 0
+                due = noted or time.monotonic() - kept_at > 60 * training.checkpoint_every_minutes
                 every = training.checkpoint_every_steps
                 if due or (every is not None and step % every == 0):
                     self.keep(folder)

@@ -29,7 +29,7 @@ class InstanceClass:
     color: tuple[int, int, int] | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Instance:
     """One object: an id that is kept, a class, a score in 0..1, and its mask.
 
@@ -85,6 +85,11 @@ class Instance:
         crop = None if probability is None else probability[tight].astype(np.float16)
         return cls(id, class_name, kind, float(score), (z, y, x), mask[tight].copy(), crop)
 
+    def __repr__(self) -> str:
+        box = ", ".join(f"{part.start}:{part.stop}" for part in self.box)
+        name, score = f"{self.class_name!r}, {self.kind}", f"score={self.score:.3f}"
+        return f"Instance({self.id}, {name}, {score}, box=[{box}], {self.voxel_count} voxels)"
+
     @property
     def voxel_count(self) -> int:
         """Voxels in the mask."""
@@ -104,7 +109,7 @@ def tight_box(mask: NDArray[np.bool_]) -> Box | None:
     return z, y, x
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Instances:
     """The objects of one study on one grid; any two may overlap.
 
@@ -131,6 +136,10 @@ class Instances:
             if known.get(item.class_name) != item.kind:
                 msg = f"instance {item.id}: no {item.kind} class is named {item.class_name!r}"
                 raise ValueError(msg)
+
+    def __repr__(self) -> str:
+        counts = Counter(item.class_name for item in self.items)
+        return f"Instances({dict(counts)}, {self.geometry!r}, {len(self.warnings)} warnings)"
 
     def __len__(self) -> int:
         return len(self.items)

@@ -22,7 +22,7 @@ class InputWarning(NamedTuple):
     detail: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """One 3D image: values, where they lie, and what they mean.
 
@@ -54,6 +54,10 @@ class Volume:
             msg = f"an array has the axes 0, 1, 2; acquisition_axis is {self.acquisition_axis}"
             raise ValueError(msg)
         object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
+
+    def __repr__(self) -> str:
+        kind = f"modality={self.modality!r}, unit={self.unit!r}, dtype={self.array.dtype}"
+        return f"Volume({self.geometry!r}, {kind})"
 
     def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
         state = {**vars(self), "meta": dict(self.meta)}  # a mapping proxy cannot be pickled

@@ -55,7 +55,7 @@ def test_a_choice_without_an_image_is_a_bad_call(run, labels, option) -> None:
 def test_without_a_file_the_table_is_printed(run, labels) -> None:
     outcome = run("measure", labels)
     assert outcome.code == 0
-    for word in ("0.027", "0.008", "volume (ml)", "notes"):
+    for word in ("0.027", "0.008", "ml", "border"):
         assert word in outcome.out
 
 

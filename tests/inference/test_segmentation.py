@@ -11,7 +11,8 @@ from modelling import bright_is_organ
 import medseg
 from medseg.errors import InputRefused, MedsegError
 from medseg.inference.engines import choose_device
-from medseg.types import Geometry, Volume
+from medseg.inference.segmentation import fragment_warnings
+from medseg.types import Geometry, Instance, Volume
 
 RADIUS_MM = 9.0
 CENTRE_MM = np.array([3.0, -5.0, 40.0])
@@ -120,3 +121,23 @@ def test_a_missing_device_is_one_line_and_an_unknown_one_a_bad_call() -> None:
             choose_device("cuda")
     with pytest.raises(ValueError, match="auto, cpu or cuda"):
         choose_device("tpu")
+
+
+def test_an_object_in_pieces_is_said_and_a_whole_one_is_not() -> None:
+    mask = np.zeros((4, 4, 20), dtype=bool)
+    mask[:, :, :8] = True
+    whole = Instance.from_mask(mask, id=1, class_name="a", kind="organ")
+    mask[0, 0, -1] = True
+    nearly = Instance.from_mask(mask, id=2, class_name="a", kind="organ")
+    mask[:, :, 10:] = True
+    pieces = Instance.from_mask(mask, id=3, class_name="a", kind="organ")
+    found = fragment_warnings([one for one in (whole, nearly, pieces) if one is not None])
+    assert [one.code for one in found] == ["object-in-parts"]
+    assert "object 3 (a) lies in 2 parts" in found[0].detail
+
+
+def test_a_bad_call_says_what_is_wanted() -> None:
+    with pytest.raises(TypeError, match=r"see medseg\.load_model; got str"):
+        medseg.segment(ball(grid((1.0, 1.0, 1.0))), "hippocampus-mr")
+    with pytest.raises(TypeError, match=r"see medseg\.read"):
+        medseg.segment("study.nii.gz", bright_is_organ())
