@@ -57,8 +57,14 @@ def writable_folder(path: Path) -> Path:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise output_error(error, folder) from error
+        raise output_error(error, _in_the_way(folder)) from error
     return folder
+
+
+def _in_the_way(folder: Path) -> Path:
+    """The nearest part of a path that is there, where it is no folder; else the path."""
+    there = next((part for part in (folder, *folder.parents) if part.exists()), folder)
+    return folder if there.is_dir() else there
 
 
 def output_error(error: OSError, path: Path) -> OutputError:
@@ -97,7 +103,7 @@ def output_error(error: OSError, path: Path) -> OutputError:
         code="write-failed",
         subject=name,
         detail=f"cannot be written ({reason})",
-        remedy="see the reason",
+        remedy="give another place",
     )
 
 
@@ -109,9 +115,10 @@ def _check_place(target: Path) -> None:
         return
     if folder.exists():
         raise output_error(NotADirectoryError(errno.ENOTDIR, "not a folder"), folder)
+    missing = next(part for part in reversed((folder, *folder.parents)) if not part.exists())
     raise OutputError(
         code="folder-missing",
-        subject=folder.name or str(folder),
+        subject=missing.name or str(missing),
         detail="there is no such folder",
         remedy="make it first",
     )

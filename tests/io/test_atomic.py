@@ -85,3 +85,14 @@ def test_writable_folder_refuses_a_file_in_its_place_and_on_its_way(tmp_path):
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
 def test_no_permission_is_not_writable(number):
     assert output_error(OSError(number, "no"), Path("x.csv")).code == "not-writable"
+
+
+def test_the_part_of_a_path_that_is_in_the_way_is_named(tmp_path) -> None:
+    (tmp_path / "afile").write_text("a file")
+    with pytest.raises(OutputError, match=r"^afile: a file is where a folder is wanted"):
+        writable_folder(tmp_path / "afile" / "x" / "y")
+    with (
+        pytest.raises(OutputError, match=r"^nodir: there is no such folder"),
+        atomic_path(tmp_path / "nodir" / "sub" / "t.csv"),
+    ):
+        pass
