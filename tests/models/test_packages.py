@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,17 @@ from medseg.errors import ModelError
 from medseg.models import build, card_of, recipe_path, shipped, shipped_recipes
 from medseg.models.packages import package_folder
 from medseg.models.readme import render_readme
+from medseg.training.datasets import list_cases, split_cases
 from medseg.training.package import write_card
 from medseg.training.recipe import FolderData, read_recipe
 
 SPDX = re.compile(r"^(CC-BY(-SA)?-[34]\.0|CC0-1\.0|Apache-2\.0)$")
 SHARE_ALIKE = ("CC-BY-SA-4.0",)
+
+
+def patients(cases: Iterable[str]) -> set[int]:
+    """Numbers 2n - 1 and 2n of this set are the two sides of one head."""
+    return {(int(case[-3:]) + 1) // 2 for case in cases}
 
 
 @pytest.fixture
@@ -63,8 +70,17 @@ def test_a_shipped_package_is_small() -> None:
 def test_held_out_cases_are_neither_trained_on_nor_validated_on() -> None:
     data = read_recipe(package_folder("hippocampus-mr") / "recipe.toml").data
     assert isinstance(data, FolderData)
-    assert len(data.held_out) == 40 and len(data.validation) == 20
-    assert not set(data.held_out) & set(data.validation)
+    assert len(data.held_out) == 43 and len(data.validation) == 21
+    assert not patients(data.held_out) & patients(data.validation)
+
+
+def test_no_patient_is_both_trained_on_and_held_out(shared_data: Path) -> None:
+    recipe = read_recipe(package_folder("hippocampus-mr") / "recipe.toml")
+    split = split_cases(recipe.data, list_cases(recipe, shared_data / "hippocampus_mr"))
+    cases = (split.training, split.validation, split.held_out)
+    assert [len(part) for part in cases] == [176, 21, 43]
+    parts = [patients(case.id for case in part) for part in cases]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
 
 
 def test_a_name_that_is_nearly_right_is_suggested() -> None:
