@@ -82,7 +82,8 @@ def preview_figure(
         msg = f"max_objects is at least 1; got {max_objects}"
         raise ValueError(msg)
     of = scene(volume, instances)
-    shown = sorted(of.items, key=lambda item: (-item.voxel_count, item.id))[:max_objects]
+    largest = sorted(of.items, key=lambda item: (-item.voxel_count, item.id))[:max_objects]
+    shown = sorted(largest, key=lambda item: item.id)  # as the table has them, in every case alike
     panels = [panel for item in shown for panel in _panels(of, item, len(shown))]
     colors = _colors(instances)
     return _draw(
