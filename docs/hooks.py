@@ -27,8 +27,8 @@ def columns() -> str:
     """Every column of the table of measures."""
     from medseg.measurement.columns import COLUMNS
 
-    rows = [(f"`{one.name}`", one.unit, one.definition, one.source) for one in COLUMNS]
-    return markdown_table(("column", "unit", "definition", "after"), rows)
+    rows = [(f"`{one.name}`", one.group, one.unit, one.definition, one.source) for one in COLUMNS]
+    return markdown_table(("column", "group", "unit", "definition", "after"), rows)
 
 
 TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medseg.errors import InputRefused, MedsegError
+    from medseg.evaluation import evaluate
     from medseg.inference.segmentation import segment
     from medseg.io import read, read_instances, read_volumes, write
     from medseg.measurement import measure
@@ -25,6 +26,7 @@ _LAZY = {
     "MedsegError": "medseg.errors",
     "Model": "medseg.models.loading",
     "Volume": "medseg.types",
+    "evaluate": "medseg.evaluation",
     "load_model": "medseg.models.loading",
     "measure": "medseg.measurement",
     "read": "medseg.io",
@@ -43,6 +45,7 @@ __all__ = [
     "MedsegError",
     "Model",
     "Volume",
+    "evaluate",
     "load_model",
     "measure",
     "read",

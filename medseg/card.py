@@ -75,19 +75,30 @@ class CodedTerm(_Part):
 
 
 class CardClass(_Part):
-    """A class that the model finds; `label` is its value in label maps of classes."""
+    """A class that the model finds; `label` is its value in label maps of classes.
+
+    `node` says that its lesions are lymph nodes, which RECIST measures by their short axis.
+    """
 
     name: str
     kind: Kind
     label: Annotated[int, Field(ge=1)]
     color: tuple[int, int, int] | None = None
+    node: bool = False
     category: CodedTerm | None = None
     type: CodedTerm | None = None
     modifier: CodedTerm | None = None
 
+    @model_validator(mode="after")
+    def _a_node_is_a_lesion(self) -> Self:
+        if self.node and self.kind != "lesion":
+            msg = f"node is for lesions; {self.name!r} is of kind {self.kind!r}"
+            raise ValueError(msg)
+        return self
+
     def as_instance_class(self) -> InstanceClass:
         """The part of it that instances carry."""
-        return InstanceClass(self.name, self.kind, self.label, self.color)
+        return InstanceClass(self.name, self.kind, self.label, self.color, self.node)
 
 
 class BackboneSpec(_Part):

@@ -24,7 +24,12 @@ REFUSAL_CODES: Mapping[str, str] = MappingProxyType(
         "too-large": "more bytes than the limit allows",
         # Label maps and instances.
         "labels-not-integer": "a label map holds values that are not whole numbers from 0 up",
+        "not-a-label-map": "values lie scattered as in an image, not together as in objects",
+        "names-invalid": "a file of names has faults, or a value of the label map has no name",
+        "acquisition-mismatch": "the file says another slice thickness or plane",
         "grid-mismatch": "two volumes that belong together lie on different grids",
+        "pairs-missing": "the files of two sides cannot be paired by their names",
+        "table-invalid": "a table lacks a column or a row, or a value in it makes no sense",
         # Several of what there should be one of.
         "several-patients": "the files belong to several patients",
         "several-series": "more than one series, and none was chosen",

@@ -95,6 +95,17 @@ def test_its_classes_are_those_that_instances_carry(tmp_path: Path) -> None:
     )
 
 
+def test_a_class_of_lesions_may_be_one_of_lymph_nodes(tmp_path: Path) -> None:
+    text = MINIMAL.replace("label = 7", "label = 7\nnode = true")
+    assert [one.node for one in read_card(write(tmp_path, text)).instance_classes] == [False, True]
+
+
+def test_a_class_of_organs_is_none_of_lymph_nodes(tmp_path: Path) -> None:
+    detail = refused(write(tmp_path, MINIMAL.replace("label = 1", "label = 1\nnode = true")))
+    assert detail.startswith("classes.0: ")
+    assert "node is for lesions; 'liver' is of kind 'organ'" in detail
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [

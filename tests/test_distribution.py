@@ -25,7 +25,6 @@ IMPORTED_AS = {
     "cc3d": "connected-components-3d",
     "nrrd": "pynrrd",
     "pydantic_core": "pydantic",
-    "skimage": "scikit-image",
 }
 
 
@@ -92,6 +91,10 @@ def test_the_wheel_holds_models_and_samples_whole(wheel: Wheel, repository: Path
             wanted.add(path.relative_to(repository).as_posix())
     assert wanted <= wheel.names
     assert sum(name.endswith(".dcm") for name in wheel.names) >= 30
+
+
+def test_the_wheel_holds_the_template_of_the_evaluation_page(wheel: Wheel) -> None:
+    assert "medseg/evaluation/page.html.jinja" in wheel.names
 
 
 def test_models_stay_below_20_megabytes_and_samples_below_2(repository: Path) -> None:

@@ -23,7 +23,16 @@ LIGHT = (
     "medseg.errors",
 )
 POSIX_ONLY = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios"}
-API = ("load_model", "measure", "read", "read_instances", "read_volumes", "segment", "write")
+API = (
+    "evaluate",
+    "load_model",
+    "measure",
+    "read",
+    "read_instances",
+    "read_volumes",
+    "segment",
+    "write",
+)
 
 
 def loaded_after(code: str) -> set[str]:

@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from medseg.cli.check_data import check_data
 from medseg.cli.errors import EXIT_CODES, FAILED, reported
+from medseg.cli.evaluate import evaluate
 from medseg.cli.inspect import inspect
 from medseg.cli.measure import measure
 from medseg.cli.models import models
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
 )
-for command in (segment, measure, inspect, train, check_data, phantom):
+for command in (segment, measure, evaluate, inspect, train, check_data, phantom):
     app.command(no_args_is_help=True, epilog=EXIT_CODES)(command)
 app.add_typer(models)
 

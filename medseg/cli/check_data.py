@@ -41,7 +41,7 @@ def check_data(
     Exit code 3 where there are faults.
     """
     with reported(debug=debug, as_json=as_json):
-        from medseg.inference.results import table_as_rows, write_table
+        from medseg.io.tables import table_as_rows, write_table
         from medseg.training.check import check_folder
         from medseg.training.recipe import read_recipe
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -22,7 +22,8 @@ _WIDTH_WITHOUT_TERMINAL = 160
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; floats with 3 decimals, NaN and None as a dash.
 
-    Columns that are empty in every row are left out.
+    Columns that are empty in every row are left out. Figures are never broken over two lines, only
+    words are.
     """
     from rich.console import Console
     from rich.table import Table
@@ -33,7 +34,9 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     shown = [n for n in range(len(columns)) if not lines or any(_has(line[n]) for line in lines)]
     for n in shown:
         numeric = bool(lines) and all(_is_number(line[n]) for line in lines)
-        table.add_column(columns[n], justify="right" if numeric else "left", overflow="fold")
+        whole = not any(letter.isalpha() for line in lines for letter in _cell(line[n]))
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(columns[n], justify=justify, overflow="fold", no_wrap=whole)
     for line in lines:
         table.add_row(*(Text(_cell(line[n])) for n in shown))
     console = Console(file=sys.stdout)

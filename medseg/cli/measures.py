@@ -2,26 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from medseg.cli.console import rows_of, show_table
+import typer
+
+from medseg.cli.console import show_json, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMNS = {
-    "instance_id": "id",
-    "class_name": "class",
-    "score": "score",
-    "volume_ml": "ml",
-    "centroid_x_mm": "x mm",
-    "centroid_y_mm": "y mm",
-    "centroid_z_mm": "z mm",
-    "intensity_mean": "mean",
-    "touches_border": "border",
-}
+    from medseg.measurement import Group
 
 
 def show_measures(title: str, table: pd.DataFrame) -> None:
-    """Print the columns that fit a terminal of 80; positions are LPS, notes stand in the files."""
-    show_table(title, list(_COLUMNS.values()), rows_of(table, list(_COLUMNS)))
+    """Print what a terminal has room for; positions are LPS, everything else stands in files.
+
+    Scores are left out where no model gave any, and columns that were not measured.
+    """
+    columns = {
+        "id": table["instance_id"],
+        "class": table["class_name"],
+        "score": [None] * len(table) if (table["score"] == 1.0).all() else table["score"],
+        "ml": _of(table, "volume_ml"),
+        "RECIST mm": _joined(table, ("recist_long_mm", "recist_short_mm"), "{:.1f}", " × "),
+        "x y z mm": _joined(table, [f"centroid_{axis}_mm" for axis in "xyz"], "{:.0f}", " "),
+        "mean": _of(table, "intensity_mean"),
+        "organ": _of(table, "organ"),
+        "border": _of(table, "touches_border"),
+    }
+    rows = zip(*(list(values) for values in columns.values()), strict=True)
+    show_table(title, list(columns), list(rows))
+
+
+def _of(table: pd.DataFrame, name: str) -> Iterable[object]:
+    return table[name].tolist() if name in table.columns else [None] * len(table)
+
+
+def _joined(table: pd.DataFrame, names: Sequence[str], form: str, between: str) -> Iterable[object]:
+    """Several numbers of a row as one cell; nothing where one is missing."""
+    if not set(names) <= set(table.columns):
+        return [None] * len(table)
+    rows = table[list(names)].itertuples(index=False, name=None)
+    return [
+        None if any(value != value for value in row) else between.join(map(form.format, row))  # noqa: PLR0124 - NaN differs from itself
+        for row in rows
+    ]
+
+
+def show_study(study: Mapping[str, Any]) -> None:
+    """Print what the targets come to, where there are any."""
+    targets = study["targets"]
+    if targets["ids"]:
+        numbers = ", ".join(str(number) for number in targets["ids"])
+        total = targets["sum_of_diameters_mm"]
+        typer.echo(f"proposed RECIST targets: {numbers}; sum of diameters {total:.1f} mm")
+
+
+def show_columns(groups: Sequence[Group] | None, *, as_json: bool) -> None:
+    """Print the data dictionary: each column with unit, definition and source."""
+    from medseg.measurement import columns_of
+
+    columns = columns_of(groups)
+    if as_json:
+        show_json({"columns": [asdict(column) for column in columns]})
+        return
+    for column in columns:
+        unit = f" [{column.unit}]" if column.unit else ""
+        typer.echo(f"{column.name}{unit} ({column.group})")
+        typer.echo(f"    {column.definition}")
+        typer.echo(f"    Source: {column.source}")

@@ -27,10 +27,33 @@ def model_names(incomplete: str) -> list[str]:
         return []
 
 
-def csv_file(value: Path | None) -> Path | None:
+TABLE_SUFFIXES = (".csv", ".parquet", ".json")
+GROUPS = ("size", "shape", "recist", "intensity", "suv", "relations")
+"""As in `medseg.io.tables` and `medseg.measurement`, which --help does not wait for."""
+
+
+def table_file(value: Path | None) -> Path | None:
     """The path, if its name says what is written there."""
-    if value is not None and value.suffix.lower() != ".csv":
-        msg = f"the table is written as CSV; give a name that ends in .csv, not {value.name!r}"
+    if value is not None and value.suffix.lower() not in TABLE_SUFFIXES:
+        msg = f"give a name that ends in {', '.join(TABLE_SUFFIXES)}, not {value.name!r}"
+        raise typer.BadParameter(msg)
+    return value
+
+
+def group_names(value: str | None) -> str | None:
+    """The words of `--groups`, if each is one of `GROUPS`."""
+    names = [] if value is None else [name.strip() for name in value.split(",")]
+    unknown = [name for name in names if name not in GROUPS]
+    if unknown:
+        msg = f"no group is named {unknown[0]!r}; there are {', '.join(GROUPS)}"
+        raise typer.BadParameter(msg)
+    return None if value is None else ",".join(names)
+
+
+def above_zero(value: float | None) -> float | None:
+    """The number, if it is finite and above 0."""
+    if value is not None and not 0 < value < float("inf"):
+        msg = f"a number above 0 is wanted; got {value:g}"
         raise typer.BadParameter(msg)
     return value
 
@@ -110,6 +133,32 @@ OutFolder = Annotated[
 TableFile = Annotated[
     Path | None,
     typer.Option(
-        "--out", "-o", metavar="TABLE.csv", callback=csv_file, help="Write the table here as CSV."
+        "--out",
+        "-o",
+        metavar="TABLE.csv",
+        callback=table_file,
+        help="Write the table here, as CSV, Parquet or JSON by its name's end.",
     ),
+]
+GroupNames = Annotated[
+    str | None,
+    typer.Option(
+        "--groups",
+        metavar="A,B",
+        callback=group_names,
+        help=f"Measure these only: {', '.join(GROUPS)}. All of them by default.",
+    ),
+]
+SliceThickness = Annotated[
+    float | None,
+    typer.Option(
+        "--slice-thickness-mm",
+        metavar="MM",
+        callback=above_zero,
+        help="Thickness of slices, where no image says it; RECIST judges by it.",
+    ),
+]
+PlaneName = Annotated[
+    Literal["axial", "coronal", "sagittal"] | None,
+    typer.Option("--plane", help="Plane of acquisition, where no image says it, for RECIST."),
 ]

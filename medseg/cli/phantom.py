@@ -41,8 +41,9 @@ def phantom(
     truth.csv: one row an object.
     """
     with reported(debug=debug), output_folder(out) as folder:
-        from medseg.inference.results import without_overlaps, write_table
+        from medseg.inference.results import without_overlaps
         from medseg.io import write
+        from medseg.io.tables import write_table
         from medseg.measurement import measure
         from medseg.phantom import make_phantom, write_dicom_series
 

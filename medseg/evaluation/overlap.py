@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.compiled import compiled
 from medseg.io import require_same_grid
 from medseg.measurement.size import boxes, union, union_voxels, voxel_counts
 from medseg.types import Box, Instance, Instances
-
-_BOXES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,45 +47,85 @@ def pair_overlaps(pred: Instances, ref: Instances) -> PairOverlaps:
     Raises InputRefused (`grid-mismatch`) where the two lie on different grids.
     """
     require_same_grid(pred.geometry, ref.geometry, "prediction", other="reference")
-    rows = []
-    for n, m in _meeting_boxes(boxes(pred), boxes(ref)):
-        shared = _shared_voxels(pred.items[n], ref.items[m])
-        if shared:
-            rows.append((n, m, shared))
-    table = np.asarray(sorted(rows), dtype=np.int64).reshape(-1, 3)
+    pred_boxes, ref_boxes = boxes(pred), boxes(ref)
+    found, wanted = _bytes(pred), _bytes(ref)
+    meeting = _meeting_boxes(pred_boxes, ref_boxes)
+    shared = np.asarray(
+        [
+            _count_shared(found[n], pred_boxes[n], wanted[m], ref_boxes[m])
+            for n, m in meeting.tolist()
+        ],
+        dtype=np.int64,
+    )
+    pairs = meeting[shared > 0]
     return PairOverlaps(
-        table[:, 0], table[:, 1], table[:, 2], voxel_counts(pred), voxel_counts(ref)
+        pairs[:, 0], pairs[:, 1], shared[shared > 0], voxel_counts(pred), voxel_counts(ref)
     )
 
 
-def _meeting_boxes(pred: NDArray[np.int64], ref: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Positions of boxes (N, 6) and (M, 6) that share a voxel, neighbours in z at a time."""
-    order = np.argsort(pred[:, 0], kind="stable")
-    for start in range(0, len(pred), _BOXES_AT_ONCE):
-        some = order[start : start + _BOXES_AT_ONCE]
-        rows = pred[some, None]
-        near = np.flatnonzero((ref[:, 0] < rows[..., 1].max()) & (rows[..., 0].min() < ref[:, 1]))
-        below = rows[..., 0::2] < ref[None, near, 1::2]
-        above = ref[None, near, 0::2] < rows[..., 1::2]
-        for n, m in np.argwhere((below & above).all(axis=-1)):
-            yield int(some[n]), int(near[m])
+def _bytes(instances: Instances) -> list[NDArray[np.uint8]]:
+    return [_as_bytes(item.mask) for item in instances.items]
 
 
-def _shared_voxels(one: Instance, other: Instance) -> int:
-    return _shared(one.box, one.mask, other.box, other.mask)
+def _as_bytes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(mask).view(np.uint8)
 
 
-def _shared(
-    box: Box, mask: NDArray[np.bool_], other_box: Box, other_mask: NDArray[np.bool_]
-) -> int:
-    inner, other_inner = [], []
-    for part, other in zip(box, other_box, strict=True):
-        start, stop = max(part.start, other.start), min(part.stop, other.stop)
-        if start >= stop:
-            return 0
-        inner.append(slice(start - part.start, stop - part.start))
-        other_inner.append(slice(start - other.start, stop - other.start))
-    return int(np.count_nonzero(mask[tuple(inner)] & other_mask[tuple(other_inner)]))
+def _meeting_boxes(pred: NDArray[np.int64], ref: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions (K, 2) of boxes (N, 6) and (M, 6) that share a voxel, by pred, then ref."""
+    order = np.argsort(ref[:, 0], kind="stable")
+    by_start = ref[order]
+    deepest = int((ref[:, 1] - ref[:, 0]).max(initial=0))
+    first = np.searchsorted(by_start[:, 0], pred[:, 0] - deepest, side="right")
+    last = np.searchsorted(by_start[:, 0], pred[:, 1], side="left")
+    pairs = np.empty((_meet(pred, by_start, first, last, np.empty((0, 2), np.int64)), 2), np.int64)
+    _meet(pred, by_start, first, last, pairs)
+    pairs[:, 1] = order[pairs[:, 1]]
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+@compiled
+def _meet(
+    pred: NDArray[np.int64],
+    ref: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+) -> int:  # pragma: no cover - compiled
+    """How many boxes share a voxel; as many as there is room for go into `pairs`."""
+    count = 0
+    for n in range(pred.shape[0]):
+        for m in range(first[n], last[n]):
+            apart = False
+            for axis in range(3):
+                start, stop = 2 * axis, 2 * axis + 1
+                apart |= pred[n, stop] <= ref[m, start] or ref[m, stop] <= pred[n, start]
+            if not apart:
+                if count < pairs.shape[0]:
+                    pairs[count, 0], pairs[count, 1] = n, m
+                count += 1
+    return count
+
+
+@compiled
+def _count_shared(
+    one: NDArray[np.uint8],
+    box: NDArray[np.int64],
+    other: NDArray[np.uint8],
+    other_box: NDArray[np.int64],
+) -> int:  # pragma: no cover - compiled
+    """Voxels that two masks share, each (z, y, x) in its own box (6,), as in `boxes`."""
+    left, right = max(box[4], other_box[4]), min(box[5], other_box[5])
+    shared = 0
+    for z in range(max(box[0], other_box[0]), min(box[1], other_box[1])):
+        for y in range(max(box[2], other_box[2]), min(box[3], other_box[3])):
+            row = one[z - box[0], y - box[2], left - box[4] : right - box[4]]
+            other_row = other[
+                z - other_box[0], y - other_box[2], left - other_box[4] : right - other_box[4]
+            ]
+            for x in range(row.size):
+                shared += row[x] & other_row[x]
+    return shared
 
 
 def class_dice(pred: Instances, ref: Instances) -> dict[str, float]:
@@ -107,6 +145,16 @@ def _dice(pred: list[Instance], ref: list[Instance]) -> float:
         return float("nan") if found is wanted else 0.0
     both = int(np.count_nonzero(found[1])) + int(np.count_nonzero(wanted[1]))
     return 2.0 * _shared(*found, *wanted) / both
+
+
+def _shared(
+    box: Box, mask: NDArray[np.bool_], other_box: Box, other_mask: NDArray[np.bool_]
+) -> int:
+    one, other = (
+        np.asarray([end for part in whole for end in (part.start, part.stop)], dtype=np.int64)
+        for whole in (box, other_box)
+    )
+    return _count_shared(_as_bytes(mask), one, _as_bytes(other_mask), other)
 
 
 def volume_error(pred: Instances, ref: Instances) -> dict[str, float]:

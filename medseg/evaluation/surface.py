@@ -1,27 +1,27 @@
 """How far apart two surfaces lie, each piece of surface weighted by its area.
 
 A piece of surface lies between eight neighbouring voxels that are not all inside or all outside;
-its area is that of the marching-cubes mesh there. A voxel on the array's border has a surface
-outwards. Source: Nikolov et al., J Med Internet Res 2021;23(7):e26151 (surface Dice).
+its area is that of the marching-cubes mesh there, and where that can be closed in two ways the
+smaller one, so that a mask and its complement have the same surface. A voxel on the array's border
+has a surface outwards. Distances, areas and figures are those of the surface-distance project.
+Source: Nikolov et al., J Med Internet Res 2021;23(7):e26151 (surface Dice).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
-from skimage.measure import marching_cubes, mesh_surface_area
 
-from medseg.types import tight_box
+from medseg.evaluation.distances import nearest_mm
+from medseg.measurement.mesh import cell_areas_mm2
+from medseg.types import Box, Geometry, Instance, tight_box
 
 Spacing = tuple[float, float, float]
 
-_mesh, _mesh_area = cast("Any", marching_cubes), cast("Any", mesh_surface_area)  # untyped
+ROUNDING = 1e-5
+"""A distance above a tolerance by less than this share of it is within: files round spacings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,8 @@ def surface_distances(
 ) -> SurfaceDistances:
     """Distances between the surfaces of two masks (z, y, x) of one shape, both ways.
 
-    Only the box around both is looked at. The grid's axes must be square to each other.
+    Only the box around both is looked at. The grid's axes are square to each other; for any
+    other grid take `instance_surface_distances`.
 
     Raises ValueError where the shapes differ.
     """
@@ -54,11 +55,27 @@ def surface_distances(
     if box is None:
         none = np.zeros(0)
         return SurfaceDistances(none, none, none, none)
-    found, wanted = (_codes(mask[box]) for mask in (pred, ref))
-    areas = _areas_mm2(spacing_mm)
-    return SurfaceDistances(
-        *_one_way(found, wanted, areas, spacing_mm), *_one_way(wanted, found, areas, spacing_mm)
+    return _both_ways(pred[box], ref[box], np.diag(np.asarray(spacing_mm, dtype=np.float64)))
+
+
+def instance_surface_distances(
+    pred: Instance, ref: Instance, geometry: Geometry
+) -> SurfaceDistances:
+    """Distances between the surfaces of two instances of one grid, both ways; sheared grids too.
+
+    Only the box around both is looked at, so the image's size does not matter.
+    """
+    corner = tuple(
+        min(one.start, other.start) for one, other in zip(pred.box, ref.box, strict=True)
     )
+    lengths = tuple(
+        max(one.stop, other.stop) - start
+        for one, other, start in zip(pred.box, ref.box, corner, strict=True)
+    )
+    found, wanted = np.zeros((2, *lengths), dtype=np.bool_)
+    found[_moved(pred.box, corner)] = pred.mask
+    wanted[_moved(ref.box, corner)] = ref.mask
+    return _both_ways(found, wanted, geometry.affine[:3, :3])
 
 
 def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
@@ -66,8 +83,9 @@ def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
     whole = float(distances.pred_area_mm2.sum() + distances.ref_area_mm2.sum())
     if whole == 0:
         return float("nan")
-    near = distances.pred_area_mm2[distances.pred_mm <= tolerance_mm].sum()
-    near += distances.ref_area_mm2[distances.ref_mm <= tolerance_mm].sum()
+    reach = tolerance_mm * (1 + ROUNDING)
+    near = distances.pred_area_mm2[distances.pred_mm <= reach].sum()
+    near += distances.ref_area_mm2[distances.ref_mm <= reach].sum()
     return float(near) / whole
 
 
@@ -90,6 +108,18 @@ def average_distances_mm(distances: SurfaceDistances) -> tuple[float, float]:
     )
 
 
+def average_symmetric_mm(distances: SurfaceDistances) -> float:
+    """Mean distance over both surfaces (ASSD), each piece by its area.
+
+    Infinite if one mask is empty, NaN if both are. Source: Heimann et al., IEEE Trans Med Imaging
+    2009;28:1251-1265 (there a mean over surface voxels).
+    """
+    return _mean(
+        np.concatenate([distances.pred_mm, distances.ref_mm]),
+        np.concatenate([distances.pred_area_mm2, distances.ref_area_mm2]),
+    )
+
+
 def _mean(distances: NDArray[np.float64], areas: NDArray[np.float64]) -> float:
     return float((distances * areas).sum() / areas.sum()) if areas.size else float("nan")
 
@@ -104,38 +134,33 @@ def _percentile(
     return float(distances[min(place, areas.size - 1)])
 
 
-def _one_way(
-    surface: NDArray[np.uint8],
-    other: NDArray[np.uint8],
-    areas_mm2: NDArray[np.float64],
-    spacing_mm: Spacing,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    here, there = (areas_mm2[codes] > 0 for codes in (surface, other))
-    areas = areas_mm2[surface[here]]
-    if not there.any():
-        return np.full(areas.size, np.inf), areas
-    distances = distance_transform_edt(~there, sampling=spacing_mm)[here]
-    order = np.argsort(distances, kind="stable")
-    return distances[order], areas[order]
+def _moved(box: Box, corner: tuple[int, ...]) -> Box:
+    z, y, x = (
+        slice(part.start - start, part.stop - start)
+        for part, start in zip(box, corner, strict=True)
+    )
+    return z, y, x
+
+
+def _both_ways(
+    pred: NDArray[np.bool_], ref: NDArray[np.bool_], axes: NDArray[np.float64]
+) -> SurfaceDistances:
+    """`axes` (3, 3): column i is one step along axis i in millimetres."""
+    areas_mm2 = cell_areas_mm2(axes)
+    areas_mm2 = np.minimum(areas_mm2, areas_mm2[::-1])  # code 255 - n is the complement of n
+    codes = [_codes(mask) for mask in (pred, ref)]
+    surfaces = [(one > 0) & (one < 255) for one in codes]
+    found: list[NDArray[np.float64]] = []
+    for here, there in ((0, 1), (1, 0)):
+        distances = nearest_mm(surfaces[here], surfaces[there], axes)
+        order = np.argsort(distances, kind="stable")
+        found += [distances[order], areas_mm2[codes[here][surfaces[here]]][order]]
+    return SurfaceDistances(*found)
 
 
 def _codes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Which of the eight voxels around each corner are inside, a bit each; one longer an axis."""
-    padded = np.pad(mask, 1).astype(np.uint8)
-    depth, height, width = (length + 1 for length in mask.shape)
-    codes = np.zeros((depth, height, width), dtype=np.uint8)
-    for bit, (z, y, x) in enumerate(product((0, 1), repeat=3)):
-        codes |= padded[z : z + depth, y : y + height, x : x + width] << np.uint8(bit)
-    return codes
-
-
-@lru_cache(maxsize=16)
-def _areas_mm2(spacing_mm: Spacing) -> NDArray[np.float64]:
-    """Area of the surface between eight voxels for each of the 256 ways to be inside."""
-    areas = np.zeros(256)
-    for code in range(1, 255):
-        corners = np.array([code >> bit & 1 for bit in range(8)], dtype=np.float64).reshape(2, 2, 2)
-        vertices, faces, _, _ = _mesh(corners, 0.5, spacing=spacing_mm)
-        areas[code] = _mesh_area(vertices, faces)
-    areas.setflags(write=False)
-    return areas
+    codes = np.pad(mask, 1).view(np.uint8)
+    codes = codes[..., :-1] | codes[..., 1:] << np.uint8(1)
+    codes = codes[:, :-1] | codes[:, 1:] << np.uint8(2)
+    return codes[:-1] | codes[1:] << np.uint8(4)

@@ -97,6 +97,9 @@ class HeadNetwork(Protocol):
     def refine_found(self, image: Tensor, raw: Raw) -> Raw:
         """The same for one window, with the work spent where something was found."""
 
+    def shift_organs(self, amounts: Sequence[float]) -> None:
+        """Add to the organs' logits, in their order, for good."""
+
 
 class HeadParts(NamedTuple):
     """A head: its network, its loss and its decoder, each usable alone.

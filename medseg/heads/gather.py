@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.card import CardClass
+from medseg.measurement.parts import labelled_parts
 from medseg.types import Box, Instance
 
 
@@ -63,8 +63,8 @@ def components(points: NDArray[np.int64]) -> NDArray[np.int64]:
     at = tuple((points - low).T)
     mask = np.zeros(points.max(axis=0) - low + 1, dtype=bool)
     mask[at] = True
-    labels = np.asarray(cc3d.connected_components(mask, connectivity=26), dtype=np.int64)
-    return np.asarray(labels[at] - 1)
+    labels, _ = labelled_parts(mask)
+    return np.asarray(labels[at], dtype=np.int64) - 1
 
 
 def numbered(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medseg.io import write
-from medseg.io.atomic import atomic_path, output_error
-from medseg.measurement import ClassTotal, summarise
+from medseg.io.atomic import atomic_path, staged
+from medseg.io.tables import write_table
+from medseg.measurement import ClassTotal, Study, study, summarise
 from medseg.types import InputWarning, Instance, Instances, Volume
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ FILES = (LABEL_MAP, SEGMENTATION, TABLE, PREVIEW, SUMMARY)
 
 _SAID = ("versions", "input_sha256")
 _VERSIONS_OF = ("medseg", "torch", "monai", "numpy")
-_DECIMALS = {"_mm": 3, "_ml": 6}
-_OTHER_DECIMALS = 4
+_ML_DECIMALS = 6
+_MM_DECIMALS = 3
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,9 @@ class Summary:
     """What `summary.json` says of a run: JSON-able, without paths and without patient data.
 
     `hidden_voxels` counts, for each instance that loses some, the voxels that the label map gives
-    to another one. `inputs` has one entry a channel. `provenance` is what `segment` recorded:
-    model, device, every default that was applied.
+    to another one. `study` has the burden in each organ and a proposal of RECIST targets; None
+    where no table was made. `inputs` has one entry a channel. `provenance` is what `segment`
+    recorded: model, device, every default that was applied.
     """
 
     classes: Mapping[str, ClassTotal]
@@ -53,6 +53,7 @@ class Summary:
     inputs: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
     versions: Mapping[str, str]
+    study: Study | None = None
     files: tuple[str, ...] = FILES
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,9 +61,10 @@ class Summary:
         return {
             "object_count": sum(total["count"] for total in self.classes.values()),
             "classes": {
-                name: {**total, "volume_ml": round(total["volume_ml"], _DECIMALS["_ml"])}
+                name: {**total, "volume_ml": round(total["volume_ml"], _ML_DECIMALS)}
                 for name, total in self.classes.items()
             },
+            **({} if self.study is None else {"study": _rounded(self.study)}),
             "hidden_voxels": {str(number): n for number, n in sorted(self.hidden_voxels.items())},
             "warnings": [one._asdict() for one in self.warnings],
             "inputs": {name: dict(facts) for name, facts in self.inputs.items()},
@@ -100,8 +102,8 @@ def write_results(
 
     volumes = {"image": volume} if isinstance(volume, Volume) else dict(volume)
     image = next(iter(volumes.values()))
-    summary = summary_of(volumes, instances)
-    with _staged(out, summary.files) as stage:
+    summary = summary_of(volumes, instances, table)
+    with staged(out, summary.files) as stage:
         write(without_overlaps(instances), stage / LABEL_MAP)
         write(instances, stage / SEGMENTATION)
         write_table(table, stage / TABLE)
@@ -110,8 +112,10 @@ def write_results(
     return summary
 
 
-def summary_of(volumes: Mapping[str, Volume], instances: Instances) -> Summary:
-    """The summary of a run without writing anything."""
+def summary_of(
+    volumes: Mapping[str, Volume], instances: Instances, table: pd.DataFrame | None = None
+) -> Summary:
+    """The summary of a run without writing anything; `table` comes from `measure`."""
     hidden = hidden_voxels(instances)
     known = instances.provenance.get("input_sha256", {})
     given = [*instances.warnings, *(one for image in volumes.values() for one in image.warnings)]
@@ -128,7 +132,21 @@ def summary_of(volumes: Mapping[str, Volume], instances: Instances) -> Summary:
         inputs={name: _facts(image, known.get(name)) for name, image in volumes.items()},
         provenance={key: one for key, one in instances.provenance.items() if key not in _SAID},
         versions=versions(),
+        study=None if table is None else study(instances, table),
     )
+
+
+def _rounded(found: Study) -> dict[str, Any]:
+    total_mm = found["targets"]["sum_of_diameters_mm"]
+    return {
+        "organs": [
+            {**one, "volume_ml": round(one["volume_ml"], _ML_DECIMALS)} for one in found["organs"]
+        ],
+        "targets": {
+            **found["targets"],
+            "sum_of_diameters_mm": None if total_mm is None else round(total_mm, _MM_DECIMALS),
+        },
+    }
 
 
 @cache
@@ -194,31 +212,6 @@ def _visible(item: Instance, labels: Any) -> Instance | None:
     )
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV: UTF-8, LF, decimals fixed by unit, an empty cell for NaN.
-
-    Millimetres get 3 decimals, millilitres 6, other fractions 4.
-    """
-    text = table.copy()
-    for name in text.columns:
-        if text[name].dtype.kind == "f":
-            decimals = _DECIMALS.get(f"_{name.rpartition('_')[2]}", _OTHER_DECIMALS)
-            text[name] = [_fixed(value, decimals) for value in text[name]]
-    _write_text(text.to_csv(index=False, lineterminator="\n"), path)
-
-
-def table_as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as JSON-able values; NaN is None."""
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
-    return rows
-
-
-def _fixed(value: float, decimals: int) -> str:
-    if np.isnan(value):
-        return ""
-    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: no "-0.000"
-
-
 def _facts(volume: Volume, sha256: str | None) -> dict[str, Any]:
     geometry = volume.geometry
     return {
@@ -234,24 +227,3 @@ def _facts(volume: Volume, sha256: str | None) -> dict[str, Any]:
 def _write_text(text: str, path: Path) -> None:
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode())
-
-
-@contextmanager
-def _staged(out: Path, names: tuple[str, ...]) -> Iterator[Path]:
-    """Give a folder inside `out`; what lies in it under `names` takes its place at the end."""
-    try:
-        with tempfile.TemporaryDirectory(
-            prefix=".partial-", dir=out, ignore_cleanup_errors=True
-        ) as stage:
-            yield Path(stage)
-            for name in names:
-                _replace(Path(stage) / name, out / name)
-    except OSError as error:
-        raise output_error(error, out) from error
-
-
-def _replace(new: Path, old: Path) -> None:
-    try:
-        new.replace(old)
-    except OSError as error:
-        raise output_error(error, old) from error

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import cc3d
 import numpy as np
 import torch
 
@@ -14,6 +13,7 @@ from medseg.inference.dense import blended_slabs
 from medseg.inference.engines import TorchEngine, choose_device, window_runner
 from medseg.inference.results import versions, volume_sha256
 from medseg.inference.windows import WindowPlan, plan_windows
+from medseg.measurement.parts import labelled_parts
 from medseg.models.loading import Model
 from medseg.transforms.grids import GridMap
 from medseg.transforms.pipeline import Prepared, preprocess
@@ -80,7 +80,7 @@ def fragment_warnings(items: Sequence[Instance]) -> list[InputWarning]:
     """
     found = []
     for item in items:
-        parts = cc3d.connected_components(item.mask, connectivity=26)
+        parts, _ = labelled_parts(item.mask)
         sizes = np.bincount(parts.ravel())[1:]
         if sizes.max() < WHOLE * sizes.sum():
             detail = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -59,6 +60,33 @@ def writable_folder(path: Path) -> Path:
     except OSError as error:
         raise output_error(error, _in_the_way(folder)) from error
     return folder
+
+
+@contextmanager
+def staged(out: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Give a folder inside `out`, which must be there; its files called `names` move up at the end.
+
+    So all files of a result appear together, in this order, and an error in the block leaves `out`
+    as it was.
+
+    Raises OutputError as `atomic_path` does.
+    """
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=".partial-", dir=out, ignore_cleanup_errors=True
+        ) as stage:
+            yield Path(stage)
+            for name in names:
+                _replace(Path(stage) / name, out / name)
+    except OSError as error:
+        raise output_error(error, out) from error
+
+
+def _replace(new: Path, old: Path) -> None:
+    try:
+        new.replace(old)
+    except OSError as error:
+        raise output_error(error, old) from error
 
 
 def _in_the_way(folder: Path) -> Path:

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from medseg.errors import InputRefused, OutputError
 from medseg.io.atomic import atomic_path
 from medseg.io.checks import must_exist
 from medseg.io.formats import file_format, has_suffix
 from medseg.io.images import VOLUME_SUFFIXES, read, write_array, write_volume
-from medseg.types import Instances, Kind, Volume, as_labels
+from medseg.types import Box, InstanceClass, Instances, Kind, Volume, as_labels, label_boxes
+
+MOST_BOX_VOXELS = 64
+"""How often the boxes of a label map's values may cover the image before it is taken for one."""
 
 
 def read_instances(
-    path: str | Path, *, values: Literal["instance", "class"] = "instance"
+    path: str | Path,
+    *,
+    values: Literal["instance", "class"] = "instance",
+    kind: Kind | None = None,
+    classes: Sequence[InstanceClass] | None = None,
 ) -> Instances:
     """Read a label map (NIfTI, NRRD, MetaImage) or a .seg.nrrd; ids are the file's.
 
     `values` says what a value of a label map stands for: "instance", one lesion named "object"
-    a value, or "class", one organ "class_<value>" a value. In a .seg.nrrd it gives the kind of
-    segments that medseg did not write. Whole numbers stored as floats are read.
+    a value, or "class", one organ "class_<value>" a value. `kind` is that of what no file says
+    otherwise, also of segments that medseg did not write: by default a lesion, and an organ where
+    values are classes. `classes` names the values of a label map of classes, or the one class of a
+    label map of instances; a .seg.nrrd names its own. Whole numbers stored as floats are read.
 
-    Raises InputRefused: `labels-not-integer`, and what `read` refuses.
+    Raises InputRefused: `labels-not-integer`, `not-a-label-map` for an image of whole numbers,
+    `names-invalid` where a value is none of `classes`, and what `read` refuses.
     """
     place = Path(path)
     if values not in ("instance", "class"):
         msg = f"values is 'instance' or 'class'; got {values!r}"
         raise ValueError(msg)
+    kind = kind or ("organ" if values == "class" else "lesion")
     must_exist(place)
     if place.is_dir() or file_format(place) == "DICOM":
         raise InputRefused(
@@ -39,9 +54,15 @@ def read_instances(
     if holds_segments(place):
         from medseg.io.seg_nrrd import read_seg_nrrd
 
-        kind: Kind = "organ" if values == "class" else "lesion"
+        if classes is not None:
+            raise InputRefused(
+                code="names-invalid",
+                subject=place.name,
+                detail="is a segmentation that names its objects itself",
+                remedy="leave the names out, or give a label map",
+            )
         return read_seg_nrrd(place, kind)
-    return _from_volume(read(place), values, place.name)
+    return _from_volume(read(place), values, kind, classes, place.name)
 
 
 def holds_segments(path: Path) -> bool:
@@ -95,9 +116,27 @@ def _write_labelmap(instances: Instances, path: Path) -> None:
     write_array(labels, instances.geometry, path)
 
 
-def _from_volume(volume: Volume, values: Literal["instance", "class"], name: str) -> Instances:
+def _from_volume(
+    volume: Volume,
+    values: Literal["instance", "class"],
+    kind: Kind,
+    classes: Sequence[InstanceClass] | None,
+    name: str,
+) -> Instances:
+    labels = _labels(volume, name)
+    boxes = label_boxes(labels)
+    _refuse_scattered(boxes, labels.size, name)
+    if classes is None:
+        classes = _unnamed(boxes, values, kind)
+    elif values == "class":
+        _require_names(boxes, classes, name)
+    found = Instances.from_labelmap(labels, volume.geometry, classes, values, boxes=boxes)
+    return Instances(found.geometry, found.items, found.classes, volume.warnings, dict(volume.meta))
+
+
+def _labels(volume: Volume, name: str) -> NDArray[Any]:
     try:
-        labels = as_labels(volume.array)
+        return as_labels(volume.array)
     except ValueError as error:
         raise InputRefused(
             code="labels-not-integer",
@@ -105,5 +144,37 @@ def _from_volume(volume: Volume, values: Literal["instance", "class"], name: str
             detail=str(error),
             remedy="give a label map, not an image or a probability map",
         ) from error
-    found = Instances.from_labelmap(labels, volume.geometry, values=values)
-    return Instances(found.geometry, found.items, found.classes, volume.warnings, dict(volume.meta))
+
+
+def _refuse_scattered(boxes: Mapping[int, Box], voxels: int, name: str) -> None:
+    """Refuse a grey image of whole numbers before a crop is made of each of its grey values."""
+    held = sum(math.prod(part.stop - part.start for part in box) for box in boxes.values())
+    if held > MOST_BOX_VOXELS * voxels:
+        raise InputRefused(
+            code="not-a-label-map",
+            subject=name,
+            detail=(
+                f"its {len(boxes)} values lie scattered: the boxes around them hold "
+                f"{held / voxels:.0f} times the image's voxels, as those of grey values do"
+            ),
+            remedy="give the label map of the image, not the image",
+        )
+
+
+def _unnamed(
+    boxes: Mapping[int, Box], values: Literal["instance", "class"], kind: Kind
+) -> Sequence[InstanceClass]:
+    if values == "instance":
+        return [InstanceClass("object", kind, 1)]
+    return [InstanceClass(f"class_{value}", kind, value) for value in boxes]
+
+
+def _require_names(boxes: Mapping[int, Box], classes: Sequence[InstanceClass], name: str) -> None:
+    unnamed = sorted(boxes.keys() - {one.label for one in classes})
+    if unnamed:
+        raise InputRefused(
+            code="names-invalid",
+            subject=name,
+            detail=f"{len(unnamed)} of its {len(boxes)} values have no name, {unnamed[0]} first",
+            remedy="name every value of the label map",
+        )

@@ -118,7 +118,7 @@ def read_seg_nrrd(path: Path, kind: Kind) -> Instances:
     return Instances(
         header.geometry,
         items,
-        _ordered(classes, stored.get("classes", [])),
+        _ordered(classes, stored.get("classes", []), stored.get("nodes", [])),
         (*(InputWarning(*pair) for pair in stored.get("warnings", [])), *warnings),
         stored.get("provenance", {}),
     )
@@ -136,6 +136,9 @@ def _keys(instances: Instances, layer_of: Sequence[int]) -> dict[str, str]:
         "medseg_warnings": json.dumps([list(one) for one in instances.warnings]),
         "medseg_provenance": json.dumps(dict(instances.provenance)),
     }
+    nodes = [one.name for one in instances.classes if one.node]
+    if nodes:
+        keys["medseg_nodes"] = json.dumps(nodes)
     known = {one.name: one for one in instances.classes}
     colors = class_colors(instances.classes)
     for number, (item, layer) in enumerate(zip(instances.items, layer_of, strict=True)):
@@ -167,6 +170,8 @@ def _tags_text(item: Instance, owner: InstanceClass) -> str:
         "medseg.label": str(owner.label),
         "medseg.score": repr(float(item.score)),
     }
+    if owner.node:
+        tags["medseg.node"] = "1"
     return "".join(f"{key}:{value}|" for key, value in tags.items())
 
 
@@ -292,7 +297,8 @@ def _class_of(segment: _Segment, kind: Kind, classes: Mapping[str, InstanceClass
     label = _whole(segment.tags.get("medseg.label", "")) if kept else None
     if label is None or label in used:
         label = next(n for n in range(1, len(used) + 2) if n not in used)
-    return InstanceClass(name, own, label, segment.color)
+    node = kept and segment.tags.get("medseg.node") == "1"
+    return InstanceClass(name, own, label, segment.color, node)
 
 
 def _unnamed(segments: list[_Segment], boxes: list[dict[int, Box]]) -> list[InputWarning]:
@@ -312,7 +318,8 @@ def _unnamed(segments: list[_Segment], boxes: list[dict[int, Box]]) -> list[Inpu
 def _stored(header: NrrdHeader, name: str) -> dict[str, Any]:
     """Our own keys, where the file has them."""
     stored = {}
-    for what, kind in (("classes", list), ("warnings", list), ("provenance", dict)):
+    kinds = {"classes": list, "nodes": list, "warnings": list, "provenance": dict}
+    for what, kind in kinds.items():
         text = header.fields.get(f"medseg_{what}")
         if text is None:
             continue
@@ -325,14 +332,16 @@ def _stored(header: NrrdHeader, name: str) -> dict[str, Any]:
     return stored
 
 
-def _ordered(classes: dict[str, InstanceClass], stored: list[Any]) -> tuple[InstanceClass, ...]:
+def _ordered(
+    classes: dict[str, InstanceClass], stored: list[Any], nodes: list[Any]
+) -> tuple[InstanceClass, ...]:
     """The classes as they were written, then those that came with segments of other programs."""
     kept: dict[str, InstanceClass] = {}
     for name, kind, label, color in stored:
         mine = classes.get(name)
         shade = tuple(color) if color else None
         if mine is None or mine.kind == kind:
-            kept[name] = InstanceClass(name, kind, label, cast("Any", shade))
+            kept[name] = InstanceClass(name, kind, label, cast("Any", shade), name in nodes)
     for name, one in classes.items():
         kept.setdefault(name, one)
     return tuple(kept.values())

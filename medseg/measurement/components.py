@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from medseg.measurement.parts import Connectivity, check_connectivity, labelled_parts
 from medseg.types import Box, Instance, Instances
-
-Connectivity = Literal[6, 18, 26]
 
 
 def split_components(instances: Instances, *, connectivity: Connectivity = 26) -> Instances:
@@ -23,9 +21,7 @@ def split_components(instances: Instances, *, connectivity: Connectivity = 26) -
 
     Raises ValueError for another connectivity than 6, 18 or 26 (faces, edges, corners).
     """
-    if connectivity not in (6, 18, 26):
-        msg = f"connectivity is 6, 18 or 26; got {connectivity}"
-        raise ValueError(msg)
+    check_connectivity(connectivity)
     parts: list[Instance] = []
     for item in instances.items:
         parts.extend([item] if item.kind == "organ" else _components(item, connectivity))
@@ -37,7 +33,7 @@ def split_components(instances: Instances, *, connectivity: Connectivity = 26) -
 
 
 def _components(item: Instance, connectivity: Connectivity) -> list[Instance]:
-    labels, count = cc3d.connected_components(item.mask, connectivity=connectivity, return_N=True)
+    labels, count = labelled_parts(item.mask, connectivity)
     if count == 1:
         return [item]
     found = ndimage.find_objects(labels)

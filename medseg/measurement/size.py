@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.compiled import compiled
 from medseg.types import Box, Instance, Instances
 
 
@@ -28,18 +29,32 @@ def boxes(instances: Instances) -> NDArray[np.int64]:
 
 def centroids_lps_mm(instances: Instances) -> NDArray[np.float64]:
     """Mean position of each instance's voxel centres in LPS millimetres, (N, 3) as (x, y, z)."""
-    index = np.asarray([_centroid_zyx(item) for item in instances.items], dtype=np.float64)
-    return instances.geometry.index_to_world(index.reshape(-1, 3))
+    index = np.empty((len(instances), 3), dtype=np.float64)
+    for row, item in zip(index, instances.items, strict=True):
+        voxels = np.ascontiguousarray(item.mask).view(np.uint8)
+        voxels.flags.writeable = False  # always, so that one compiled version does
+        count, z, y, x = _index_sums(voxels)
+        corner = (part.start for part in item.box)
+        row[:] = [start + total / count for start, total in zip(corner, (z, y, x), strict=True)]
+    return instances.geometry.index_to_world(index)
 
 
-def _centroid_zyx(item: Instance) -> tuple[float, float, float]:
-    over_yx = np.count_nonzero(item.mask, axis=0)
-    counts = (np.count_nonzero(item.mask, axis=(1, 2)), over_yx.sum(axis=1), over_yx.sum(axis=0))
-    z, y, x = (
-        part.start + float(count @ np.arange(count.size)) / float(count.sum())
-        for part, count in zip(item.box, counts, strict=True)
-    )
-    return z, y, x
+@compiled
+def _index_sums(
+    mask: NDArray[np.uint8],
+) -> tuple[int, int, int, int]:  # pragma: no cover - compiled
+    """Number of voxels of a crop, and the sums of their z, y and x in it."""
+    count = sum_z = sum_y = sum_x = 0
+    for z in range(mask.shape[0]):
+        for y in range(mask.shape[1]):
+            in_row = 0
+            for x in range(mask.shape[2]):
+                in_row += mask[z, y, x]
+                sum_x += x * mask[z, y, x]
+            count += in_row
+            sum_z += z * in_row
+            sum_y += y * in_row
+    return count, sum_z, sum_y, sum_x
 
 
 def touches_border(instances: Instances) -> NDArray[np.bool_]:

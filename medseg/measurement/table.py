@@ -1,116 +1,108 @@
-"""The table of measures, one row an instance, and the totals of a study."""
+"""The table of measures, one row an instance."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from medseg.measurement.columns import COLUMNS
-from medseg.measurement.intensity import intensities
-from medseg.measurement.size import (
-    boxes,
-    centroids_lps_mm,
-    touches_border,
-    union_voxels,
-    volumes_ml,
-    voxel_counts,
+from medseg.io import require_same_grid
+from medseg.measurement.acquisition import acquisition_of
+from medseg.measurement.column import DType
+from medseg.measurement.columns import Group, chosen_groups, columns_of
+from medseg.measurement.groups import (
+    intensity_columns,
+    relation_columns,
+    shape_columns,
+    size_columns,
+    suv_columns,
 )
-from medseg.types import Instance, Instances, Kind, Volume
+from medseg.measurement.intensity import Intensities, intensities
+from medseg.measurement.notes import Measured, Notes
+from medseg.measurement.organs import OrganRelations, organ_relations, organs_of
+from medseg.measurement.recist_columns import recist_columns
+from medseg.types import Instances, Volume
 
 
-class ClassTotal(TypedDict):
-    """Objects of one class in a study; a voxel that two of them share counts once."""
-
-    kind: Kind
-    count: int
-    volume_ml: float
-
-
-def measure(instances: Instances, volume: Volume | None = None) -> pd.DataFrame:
+def measure(
+    instances: Instances,
+    volume: Volume | None = None,
+    *,
+    groups: Collection[Group] | None = None,
+    organs: Instances | None = None,
+    slice_thickness_mm: float | None = None,
+    acquisition_axis: int | None = None,
+) -> pd.DataFrame:
     """One row an instance in the order of `items`; `COLUMNS` says what each column holds.
 
-    Measures are taken on the image's own grid. Without `volume` the intensity columns are NaN
-    and `notes` says so. No instance gives a table without rows, of the same columns and types.
+    Measures are taken on the image's own grid. `groups` are some of "size", "shape", "recist",
+    "intensity", "suv" and "relations" (None: all), and only these are measured. `organs` say where
+    lesions lie: those of them that are of kind organ, and by default those among `instances`.
+    `slice_thickness_mm` and `acquisition_axis` say of the slices what `volume` does not. What
+    cannot be measured is empty, and `notes` says why. No instance gives a table without rows, of
+    the same columns and types.
 
-    Raises InputRefused (`grid-mismatch`) where `volume` lies on another grid.
+    Raises InputRefused (`grid-mismatch`) where `volume` or `organs` lie on another grid and
+    (`acquisition-mismatch`) where `volume` says otherwise; ValueError for an unknown group.
     """
-    values: dict[str, Any] = {
-        "instance_id": [item.id for item in instances],
-        "class_name": [item.class_name for item in instances],
-        "kind": [item.kind for item in instances],
-        "score": [item.score for item in instances],
-        "voxel_count": voxel_counts(instances),
-        "volume_ml": volumes_ml(instances),
-        "touches_border": touches_border(instances),
+    chosen = chosen_groups(groups)
+    if volume is not None:
+        require_same_grid(volume.geometry, instances.geometry, "image", other="objects")
+    acquired = acquisition_of(volume, slice_thickness_mm, acquisition_axis)
+    around = _around(instances, organs, chosen)
+    values = _values(instances, volume, chosen)
+    makers: Mapping[Group, Callable[[], Measured]] = {
+        "size": lambda: size_columns(instances),
+        "shape": lambda: shape_columns(instances),
+        "recist": lambda: recist_columns(instances, acquired, around.organ),
+        "intensity": lambda: intensity_columns(instances, volume, values),
+        "suv": lambda: suv_columns(instances, volume, values),
+        "relations": lambda: relation_columns(instances, around),
     }
-    for axis, centre in zip("xyz", centroids_lps_mm(instances).T, strict=True):
-        values[f"centroid_{axis}_mm"] = centre
-    ends = boxes(instances)
-    for n, axis in enumerate("zyx"):
-        values[f"bbox_{axis}_start"], values[f"bbox_{axis}_stop"] = (
-            ends[:, 2 * n],
-            ends[:, 2 * n + 1],
-        )
-    of_intensity, notes = _intensity_columns(instances, volume)
-    values |= of_intensity
-    common = _warning_notes(instances, volume)
-    values["notes"] = ["; ".join(filter(None, [note, common])) for note in notes]
+    columns: dict[str, Any] = {
+        "instance_id": np.asarray([item.id for item in instances.items], dtype=np.int64),
+        "class_name": [item.class_name for item in instances.items],
+        "kind": [item.kind for item in instances.items],
+        "score": np.asarray([item.score for item in instances.items], dtype=np.float64),
+    }
+    notes = Notes(len(instances))
+    for group in chosen:
+        found, said = makers[group]()
+        columns |= found
+        notes.extend(said)
+    notes.for_all(_warnings(instances, volume))
+    columns["notes"] = notes.texts()
     return pd.DataFrame(
-        {column.name: pd.Series(values[column.name], dtype=column.dtype) for column in COLUMNS}
+        {one.name: _typed(columns[one.name], one.dtype) for one in columns_of(chosen)}
     )
 
 
-def _intensity_columns(
-    instances: Instances, volume: Volume | None
-) -> tuple[Mapping[str, Any], list[str]]:
+def _typed(values: Any, dtype: DType) -> Any:
+    """Text as pandas' own array; everything else has its type already, or is a list of none."""
+    return pd.array(values, dtype="str") if dtype == "str" else values
+
+
+def _around(
+    instances: Instances, organs: Instances | None, chosen: Collection[Group]
+) -> OrganRelations:
+    """Where the instances lie, if a group asks for it; else as where no organ is given."""
+    given = organs_of(instances if organs is None else organs)
+    needed = "relations" in chosen or "recist" in chosen  # at most two targets an organ
+    return organ_relations(instances, given if needed else given.filter(lambda _: False))
+
+
+def _values(
+    instances: Instances, volume: Volume | None, chosen: Collection[Group]
+) -> Intensities | None:
+    """The image's values inside the instances, if a group asks for them and there is an image."""
     if volume is None:
-        empty = [float("nan")] * len(instances)
-        names = ("mean", "std", "min", "max")
-        note = "intensity is empty: no image was given"
-        return {f"intensity_{name}": empty for name in names}, [note] * len(instances)
-    found = intensities(instances, volume)
-    values = {
-        "intensity_mean": found.mean,
-        "intensity_std": found.std,
-        "intensity_min": found.min,
-        "intensity_max": found.max,
-    }
-    notes = [
-        _left_out_note(int(left_out), item.voxel_count)
-        for left_out, item in zip(found.left_out, instances.items, strict=True)
-    ]
-    return values, notes
+        return None
+    needed = "intensity" in chosen or ("suv" in chosen and volume.unit == "SUVbw")
+    return intensities(instances, volume) if needed else None
 
 
-def _left_out_note(left_out: int, voxels: int) -> str:
-    if left_out == 0:
-        return ""
-    if left_out == voxels:
-        return "intensity is empty: no voxel of the image is finite here"
-    return f"intensity leaves out {left_out} of {voxels} voxels that are NaN or infinite"
-
-
-def _warning_notes(instances: Instances, volume: Volume | None) -> str:
+def _warnings(instances: Instances, volume: Volume | None) -> str:
     given = (*instances.warnings, *(volume.warnings if volume is not None else ()))
     return "; ".join(f"warning: {code}" for code in dict.fromkeys(one.code for one in given))
-
-
-def summarise(instances: Instances) -> dict[str, ClassTotal]:
-    """Number and total volume of the objects of each class, JSON-able, in the order of `classes`.
-
-    Every class is there, those without an object with 0. The volume is that of the union, so
-    objects that overlap are not counted twice.
-    """
-    members: dict[str, list[Instance]] = {one.name: [] for one in instances.classes}
-    for item in instances.items:
-        members[item.class_name].append(item)
-    return {
-        one.name: {
-            "kind": one.kind,
-            "count": len(members[one.name]),
-            "volume_ml": union_voxels(members[one.name]) * instances.geometry.voxel_ml,
-        }
-        for one in instances.classes
-    }

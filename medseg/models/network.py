@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -39,6 +40,10 @@ class InstanceNetwork(nn.Module):
     def refine_found(self, image: Tensor, raw: Any) -> Any:
         """The same for one window, computed only around what the coarse logits show."""
         return self.head.refine_found(image, raw)
+
+    def shift_organs(self, amounts: Sequence[float]) -> None:
+        """Add to the logits of the organ classes, in the order of the card, for good."""
+        self.head.shift_organs(amounts)
 
     def forward(self, image: Tensor) -> Any:
         """The raw output at full resolution, as training wants it."""

@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import cc3d
 import numpy as np
-from numpy.typing import NDArray
 
 from medseg.errors import InputRefused
 from medseg.io import check_values, read, read_instances, require_same_grid
+from medseg.measurement.parts import labelled_parts
 from medseg.training.datasets import (
     Case,
     decathlon_cases,
@@ -233,7 +232,7 @@ def _object_facts(truth: Instances, expected: Expected) -> dict[int, ObjectFacts
         voxels = item.voxel_count
         facts = ObjectFacts(voxels, voxels * truth.geometry.voxel_ml, 1, voxels)
         if expected.is_organ(value):
-            pieces: NDArray[Any] = cc3d.connected_components(item.mask, connectivity=26)
+            pieces, _ = labelled_parts(item.mask)
             sizes = np.bincount(pieces.ravel())[1:]
             facts = facts._replace(components=sizes.size, largest=int(sizes.max()))
         objects[value] = objects[value].joined(facts) if value in objects else facts

@@ -17,9 +17,17 @@ from medseg.heads import HEADS
 from medseg.inference.engines import choose_device
 from medseg.io.atomic import writable_folder
 from medseg.models import InstanceNetwork, Model, build, decoder_of
+from medseg.training.balance import balance_volumes
 from medseg.training.check import check_cases, expected_by, refuse_faulty
 from medseg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from medseg.training.datasets import Split, list_cases, load_case, phantom_split, split_cases
+from medseg.training.datasets import (
+    LoadedCase,
+    Split,
+    list_cases,
+    load_case,
+    phantom_split,
+    split_cases,
+)
 from medseg.training.grid_cases import WindowDataset
 from medseg.training.package import write_package
 from medseg.training.recipe import PhantomData, Recipe, TrainingSection
@@ -77,10 +85,13 @@ def train(  # noqa: PLR0913 - what a user may say of a training
     package = folder / recipe.model.name
     if not fabric.is_global_zero:
         return package
+    weights = run.averaged
+    if recipe.training.balance_volumes and run.progress.step == recipe.training.steps:
+        weights = run.balanced(validation)
     return write_package(
         package,
         recipe,
-        run.averaged,
+        weights,
         cases=len(split.training),
         progress=run.progress,
         device=str(fabric.device),
@@ -209,6 +220,18 @@ class _Run:
         network.load_state_dict(self.averaged)
         return Model(self.recipe.model, network.eval(), decoder_of(self.recipe.model))
 
+    def balanced(self, validation: Sequence[LoadedCase]) -> dict[str, Tensor]:
+        """The averaged weights with organ volumes balanced; the last row of figures is theirs."""
+        model, device = self.model(), _device_name(self.fabric)
+        shifts = balance_volumes(model, validation, device)
+        names = [one.name for one in self.recipe.model.classes if one.kind == "organ"]
+        self.progress.rows.append(
+            {"step": float(self.progress.step)}
+            | {f"shift_{name}": one for name, one in zip(names, shifts, strict=True)}
+            | validate(model, validation, device)
+        )
+        return dict(model.network.state_dict())
+
     def keep(self, folder: Path) -> None:
         """Write a checkpoint, from the first device."""
         if not self.fabric.is_global_zero:
@@ -242,9 +265,11 @@ class _Run:
 
 
 def schedule(training: TrainingSection, step: int) -> float:
-    """The factor of the learning rate at a step: linear warm-up, then decay to zero."""
+    """The factor of the learning rate at a step: linear warm-up, then decay to zero, or none."""
     if step < training.warmup_steps:
         return (step + 1) / training.warmup_steps
+    if training.schedule == "constant":
+        return 1.0
     done = (step - training.warmup_steps) / (training.steps - training.warmup_steps)
     if training.schedule == "cosine":
         return float(0.5 * (1 + torch.cos(torch.tensor(done * torch.pi))))

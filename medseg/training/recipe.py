@@ -132,6 +132,8 @@ class TrainingSection(_Part):
 
     Units: `crop_shape` is voxels (z, y, x) of the model's grid; `loss_weights` multiply the
     head's losses by name, those not named by 1; `ema_decay` 0 keeps no average of the weights.
+    `balance_volumes` shifts the organs' logits after the last step to the least volume error on
+    the validation cases.
     """
 
     seed: Annotated[int, Field(ge=0)]
@@ -140,7 +142,7 @@ class TrainingSection(_Part):
     crop_shape: tuple[AtLeastOne, AtLeastOne, AtLeastOne]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    schedule: Literal["polynomial", "cosine"] = "polynomial"
+    schedule: Literal["polynomial", "cosine", "constant"] = "polynomial"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     gradient_clip: Positive = 5.0
     precision: Literal["32", "bf16"] = "32"
@@ -151,6 +153,7 @@ class TrainingSection(_Part):
     checkpoint_every_steps: AtLeastOne | None = None
     checkpoint_every_minutes: Positive = 5.0
     threads: AtLeastOne | None = None
+    balance_volumes: bool = False
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import struct
@@ -12,7 +11,6 @@ from pathlib import Path
 import nibabel
 import nrrd
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,11 +19,9 @@ from medseg.errors import OutputError
 from medseg.inference.results import (
     FILES,
     hidden_voxels,
-    table_as_rows,
     volume_sha256,
     without_overlaps,
     write_results,
-    write_table,
 )
 from medseg.measurement import measure
 from medseg.types import Geometry, InputWarning, Instance, InstanceClass, Instances, Volume
@@ -107,6 +103,21 @@ def test_the_segmentation_keeps_what_the_label_map_hides(
         for n in range(3)
     ]
     assert voxels == [64, 8, 1]
+
+
+def test_the_summary_says_burden_in_organs_and_proposes_targets(
+    volume: Volume, found: Instances, tmp_path: Path
+) -> None:
+    known = {"slice_thickness_mm": 2.0, "acquisition_axis": 0}
+    write_results(volume, found, tmp_path, table=measure(found, volume, **known))
+    read = json.loads((tmp_path / "summary.json").read_text())
+    assert read["study"] == {
+        "organs": [
+            {"organ": "organ", "class_name": "spot", "count": 1, "volume_ml": 0.008},
+            {"organ": None, "class_name": "spot", "count": 1, "volume_ml": 0.001},
+        ],
+        "targets": {"ids": [], "sum_of_diameters_mm": None},  # both are below 10 mm
+    }
 
 
 def test_the_summary_counts_per_class_and_says_what_is_hidden(
@@ -260,40 +271,3 @@ def test_hidden_and_shown_voxels_are_all_voxels(
         assert shown.get(item.id, 0) + hidden.get(item.id, 0) == item.voxel_count
     assert flat.overlap_voxels() == 0
     assert np.array_equal(flat.to_labelmap(), instances.to_labelmap("higher_score"))
-
-
-def test_a_table_has_fixed_decimals_and_line_feeds(tmp_path: Path) -> None:
-    table = pd.DataFrame(
-        {
-            "instance_id": [1, 2],
-            "class_name": ["a, b", "é"],
-            "volume_ml": [1 / 3, 2.0],
-            "centroid_x_mm": [-0.0001, 12.34567],
-            "intensity_mean": [float("nan"), 1e-5],
-            "touches_border": [True, False],
-        }
-    )
-    write_table(table, tmp_path / "table.csv")
-    assert (tmp_path / "table.csv").read_bytes() == (
-        b"instance_id,class_name,volume_ml,centroid_x_mm,intensity_mean,touches_border\n"
-        b'1,"a, b",0.333333,0.000,,True\n'
-        b"2,\xc3\xa9,2.000000,12.346,0.0000,False\n"
-    )
-
-
-def test_a_table_reads_back_as_it_was(volume: Volume, found: Instances, tmp_path: Path) -> None:
-    table = measure(found, volume)
-    write_table(table, tmp_path / "table.csv")
-    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == list(table.columns)
-    assert [int(row["instance_id"]) for row in rows] == [1, 2, 5]
-    assert [float(row["volume_ml"]) for row in rows] == [0.064, 0.008, 0.001]
-
-
-def test_rows_for_json_hold_none_where_a_value_is_missing() -> None:
-    rows = table_as_rows(pd.DataFrame({"a": [1, 2], "b": [0.5, float("nan")]}))
-    assert json.loads(json.dumps(rows, allow_nan=False)) == [
-        {"a": 1, "b": 0.5},
-        {"a": 2, "b": None},
-    ]

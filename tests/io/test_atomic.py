@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import OutputError
-from medseg.io.atomic import atomic_path, output_error, writable_folder
+from medseg.io.atomic import atomic_path, output_error, staged, writable_folder
 
 
 def test_the_file_appears_only_when_the_block_ends(tmp_path):
@@ -96,3 +96,28 @@ def test_the_part_of_a_path_that_is_in_the_way_is_named(tmp_path) -> None:
         atomic_path(tmp_path / "nodir" / "sub" / "t.csv"),
     ):
         pass
+
+
+def test_staged_files_move_up_together(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"old")
+    with staged(tmp_path, ("a.csv", "b.csv")) as stage:
+        for name in ("a.csv", "b.csv", "scratch"):
+            (stage / name).write_bytes(b"new")
+        assert (tmp_path / "a.csv").read_bytes() == b"old"
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {
+        "a.csv": b"new",
+        "b.csv": b"new",
+    }
+
+
+def fail_staging(out):
+    with staged(out, ("a.csv",)) as stage:
+        (stage / "a.csv").write_bytes(b"new")
+        raise RuntimeError("midway")
+
+
+def test_a_failure_while_staging_leaves_the_folder_as_it_was(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="midway"):
+        fail_staging(tmp_path)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"a.csv": b"old"}

@@ -187,6 +187,35 @@ def slicer_file(path, values, segments, kind="Binary labelmap", fields=True):
     return path
 
 
+@pytest.mark.parametrize("own_keys", [True, False])
+def test_seg_nrrd_keeps_which_classes_are_lymph_nodes(tmp_path, own_keys):
+    items = four_with_gaps().items
+    items[1:] = [replace(one, class_name="lymph | node") for one in items[1:]]
+    classes = (NODE, InstanceClass("lymph | node", "lesion", 2, None, node=True))
+    path = tmp_path / "a.seg.nrrd"
+    write(Instances(random_geometry(8), items, classes), path)
+    if not own_keys:  # as Slicer saves it
+        resaved(path, lambda text: re.sub(r"\nmedseg_\w+:=[^\n]*", "", text))
+    assert [(one.name, one.node) for one in read_instances(path).classes] == [
+        ("node", False),
+        ("lymph | node", True),
+    ]
+    renamed = resaved(path, lambda text: text.replace("Name:=lymph | node 7", "Name:=cyst"))
+    assert {one.name for one in read_instances(renamed).classes if one.node} == {"lymph | node"}
+
+
+def test_seg_nrrd_keeps_a_class_of_lymph_nodes_without_an_object(tmp_path):
+    classes = (NODE, InstanceClass("lymph node", "lesion", 2, None, node=True))
+    write(Instances(random_geometry(8), [], classes), tmp_path / "a.seg.nrrd")
+    assert read_instances(tmp_path / "a.seg.nrrd").classes == classes
+
+
+def test_a_seg_nrrd_that_says_nothing_of_lymph_nodes_has_none(tmp_path):
+    write(four_with_gaps(), tmp_path / "a.seg.nrrd")
+    assert b"medseg_nodes" not in (tmp_path / "a.seg.nrrd").read_bytes()
+    assert not any(one.node for one in read_instances(tmp_path / "a.seg.nrrd").classes)
+
+
 TERMS = "Segmentation.Status:inprogress|TerminologyEntry:a list~SCT^4147007^Mass~^^|"
 
 

@@ -133,3 +133,11 @@ def test_another_connectivity_is_a_bad_call() -> None:
     nothing = Instances(Geometry.identity((3, 3, 3)), [], CLASSES)
     with pytest.raises(ValueError, match="connectivity is 6, 18 or 26; got 8"):
         split_components(nothing, connectivity=8)  # type: ignore[arg-type]
+
+
+def test_two_voxels_with_one_between_them_are_two_parts() -> None:
+    """The least mask on which the library raises, unless it is given a margin."""
+    mask = np.array([[[True, False, True]]])
+    geometry = Geometry.identity((1, 1, 3))
+    lesion = instance(mask, 1, "node", np.ones(mask.shape))
+    assert len(split_components(Instances(geometry, [lesion], CLASSES))) == 2

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from medseg.errors import InputRefused
-from medseg.measurement import COLUMNS, measure, summarise
+from medseg.measurement import COLUMNS, GROUPS, measure, summarise
 from medseg.types import Geometry, InputWarning, Instance, InstanceClass, Instances, Volume
 
-NAMES = [
+FIRST_NAMES = [
     "instance_id",
     "class_name",
     "kind",
@@ -40,7 +40,11 @@ NAMES = [
     "touches_border",
     "notes",
 ]
-INTENSITY = [name for name in NAMES if name.startswith("intensity")]
+"""The columns of the first version: they keep their names and order for good."""
+
+NAMES = [column.name for column in COLUMNS]
+INTENSITY = [name for name in FIRST_NAMES if name.startswith("intensity")]
+VALUES = ("intensity",)
 CLASSES = (InstanceClass("liver", "organ", 1), InstanceClass("tumour", "lesion", 2))
 
 
@@ -60,8 +64,19 @@ def image(instances: Instances, array: NDArray[np.float32]) -> Volume:
 
 
 def test_columns_are_those_promised_and_each_is_described() -> None:
-    assert [column.name for column in COLUMNS] == NAMES
-    assert all(column.definition.endswith(".") and column.source for column in COLUMNS)
+    assert [name for name in NAMES if name in FIRST_NAMES] == FIRST_NAMES
+    assert len(set(NAMES)) == len(NAMES)
+    for column in COLUMNS:
+        assert column.definition.endswith(".") and column.source, column.name
+        assert ";" not in column.name and column.group in ("always", *GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("ending", "unit"), [("_mm", "mm"), ("_mm2", "mm2"), ("_ml", "mL"), ("_g", "g")]
+)
+def test_a_name_carries_the_unit_of_its_column(ending: str, unit: str) -> None:
+    for column in COLUMNS:
+        assert column.name.endswith(ending) == (column.unit == unit), column.name
 
 
 @pytest.mark.parametrize("items", [(), (cube(3, 1, 4), cube(900_001, 4, 5, "liver"))])
@@ -91,12 +106,13 @@ def test_row_of_a_cube_is_as_worked_out_by_hand() -> None:
     row = measure(found, image(found, values)).iloc[0]
     assert (row["centroid_x_mm"], row["centroid_y_mm"], row["centroid_z_mm"]) == (1.5, 1.5, 3.0)
     assert [row[name] for name in NAMES if name.startswith("bbox")] == [1, 3, 1, 3, 1, 3]
+    assert (row["recist_long_mm"], row["recist_short_mm"]) == pytest.approx((8**0.5, 8**0.5))
+    assert (row["recist_axis"], row["recist_slice"]) == ("z", 1)
     # 111, 112, 121, 122, 211, 212, 221, 222: mean 166.5, squared deviations 50^2 + 5^2 + 0.5^2.
     assert row["intensity_mean"] == pytest.approx(166.5)
     assert row["intensity_std"] == pytest.approx((2500 + 25 + 0.25) ** 0.5)
     assert (row["intensity_min"], row["intensity_max"]) == (111.0, 222.0)
     assert not row["touches_border"]
-    assert row["notes"] == ""
 
 
 def test_one_voxel_has_its_own_value_and_no_spread() -> None:
@@ -107,9 +123,9 @@ def test_one_voxel_has_its_own_value_and_no_spread() -> None:
 
 
 def test_without_an_image_intensity_is_empty_and_the_notes_say_why() -> None:
-    table = measure(study(cube(1, 1, 3), cube(2, 5, 6)))
+    table = measure(study(cube(1, 1, 3), cube(2, 5, 6)), groups=("size", "intensity"))
     assert table[INTENSITY].isna().all(axis=None)
-    assert table["notes"].tolist() == ["intensity is empty: no image was given"] * 2
+    assert table["notes"].str.endswith("; intensity: no image was given").all()
     assert table["volume_ml"].notna().all()
 
 
@@ -118,13 +134,13 @@ def test_voxels_without_a_number_are_left_out_and_counted() -> None:
     values = np.full((10, 10, 10), 5.0, dtype=np.float32)
     values[0, 0, 0], values[0, 0, 1], values[0, 1, 1] = np.nan, np.inf, 11.0
     values[4, 4, 4] = np.nan
-    table = measure(found, image(found, values))
+    table = measure(found, image(found, values), groups=VALUES)
     assert table.loc[0, INTENSITY].tolist() == pytest.approx([6.0, 5**0.5, 5.0, 11.0])
     assert table.loc[1, INTENSITY].isna().all()
     assert table.loc[2, INTENSITY].tolist() == [5.0, 0.0, 5.0, 5.0]
     assert table["notes"].tolist() == [
-        "intensity leaves out 2 of 8 voxels that are NaN or infinite",
-        "intensity is empty: no voxel of the image is finite here",
+        "intensity: leaves out 2 of 8 voxels that are NaN or infinite",
+        "intensity: no voxel of the image is finite here",
         "",
     ]
 
@@ -202,12 +218,12 @@ def test_warnings_of_result_and_image_reach_every_row_once() -> None:
         warnings=(InputWarning("out-of-domain", "dark"), InputWarning("forms-disagree", "qform")),
     )
     assert (
-        measure(warned, volume)["notes"].tolist()
+        measure(warned, volume, groups=VALUES)["notes"].tolist()
         == ["warning: out-of-domain; warning: forms-disagree"] * 2
     )
     assert (
-        measure(warned)["notes"].tolist()
-        == ["intensity is empty: no image was given; warning: out-of-domain"] * 2
+        measure(warned, groups=VALUES)["notes"].tolist()
+        == ["intensity: no image was given; warning: out-of-domain"] * 2
     )
 
 

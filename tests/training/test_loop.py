@@ -166,6 +166,11 @@ def test_the_learning_rate_warms_up_and_decays_to_nothing(kind: str) -> None:
     assert (np.diff(factors[10:]) < 0).all() and factors[-1] < 0.02
 
 
+def test_a_constant_learning_rate_stays_where_the_warm_up_ended() -> None:
+    training = recipe(100, schedule="constant", warmup_steps=10).training
+    assert [schedule(training, step) for step in (0, 9, 50, 99)] == pytest.approx([0.1, 1, 1, 1])
+
+
 def test_without_the_extra_one_line_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

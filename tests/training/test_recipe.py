@@ -170,7 +170,8 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(tmp_path, old, new,
         (
             "seed = 0",
             "seed = 0\nschedule = 'polinomial'",
-            "schedule: 'polinomial' should be 'polynomial' or 'cosine'; did you mean polynomial",
+            "schedule: 'polinomial' should be 'polynomial', 'cosine' or 'constant'; "
+            "did you mean polynomial",
         ),
         (
             "seed = 0",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
@@ -15,6 +14,7 @@ from medseg.card import CardClass
 from medseg.heads.center_offset.network import CenterOffsetNetwork
 from medseg.heads.contract import MapSpec, Slab, lesion_ids, organ_ids
 from medseg.heads.gather import Found, components, instances_from_points, numbered
+from medseg.measurement.parts import labelled_parts
 from medseg.transforms.grids import above_on_grid, argmax_on_grid, interpolate_at
 from medseg.types import Instance
 
@@ -257,7 +257,7 @@ def _peaks(slab: Slab, channel: int, threshold: float) -> tuple[Points, NDArray[
 
 def _one_of_each_plateau(top: NDArray[np.bool_]) -> Points:
     """The first cell (N, 3) of every connected group (26): equal neighbours are one peak."""
-    labels = np.asarray(cc3d.connected_components(top, connectivity=26))
+    labels, _ = labelled_parts(top)
     cells = np.argwhere(top)
     _, first = np.unique(labels[tuple(cells.T)], return_index=True)
     return np.asarray(cells[np.sort(first)])

@@ -130,6 +130,15 @@ class CenterOffsetNetwork(nn.Module):
             parts.append((torch.sigmoid(lesion) > self.interest).any(dim=1))
         return torch.stack(parts).any(dim=0)
 
+    def shift_organs(self, amounts: Sequence[float]) -> None:
+        """Add to the organs' logits, in their order: a border moves, what is sure stays.
+
+        The refinement adds to the coarse logits, so it passes the shift on.
+        """
+        with torch.no_grad():
+            shift = torch.tensor(amounts, device=self.classify.weight.device)
+            _bias(self.classify)[1 : 1 + self.organs] += shift
+
     def split(self, logits: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Logits (B, logit_count, ...) of organs, background first, and of lesions."""
         first = logits.shape[1] - self.lesions

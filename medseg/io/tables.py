@@ -1,0 +1,81 @@
+"""Tables to files: CSV, Parquet and JSON, by the name's suffix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from medseg.errors import OutputError
+from medseg.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_DECIMALS = {"_mm": 3, "_mm2": 3, "_ml": 6}
+_OTHER_DECIMALS = 4
+_JSON_DIGITS = 15
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as .csv, .parquet or .json (a list of rows), whole or not at all.
+
+    CSV is UTF-8 with LF and fixed decimals: 3 for mm and mm2, 6 for ml, 4 for other fractions; an
+    empty cell is a missing value. Parquet keeps every type and digit; JSON has null for what is
+    missing.
+
+    Raises OutputError (`format-unsupported`, and those of `atomic_path`).
+    """
+    write = _WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise OutputError(
+            code="format-unsupported",
+            subject=path.name,
+            detail="no table is written under this suffix",
+            remedy=f"use one of {', '.join(TABLE_SUFFIXES)}",
+        )
+    with atomic_path(path) as temporary:
+        write(table, temporary)
+
+
+def table_as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON-able values; what is missing or not finite is None."""
+    text = table.to_json(orient="records", double_precision=_JSON_DIGITS)
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    text = table.copy()
+    for name in text.columns:
+        if text[name].dtype.kind == "f":
+            decimals = _DECIMALS.get(f"_{name.rpartition('_')[2]}", _OTHER_DECIMALS)
+            text[name] = _fixed(text[name].tolist(), decimals)
+    path.write_bytes(text.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
+
+
+def _write_json(table: pd.DataFrame, path: Path) -> None:
+    rows = ",\n".join(json.dumps(row) for row in table_as_rows(table))  # a row a line
+    path.write_bytes(f"[\n{rows}\n]\n".encode())
+
+
+def _fixed(values: list[float], decimals: int) -> list[str]:
+    zero = f"{0.0:.{decimals}f}"
+    found = ["" if value != value else f"{value:.{decimals}f}" for value in values]  # noqa: PLR0124
+    return [zero if text == f"-{zero}" else text for text in found]
+
+
+_WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = MappingProxyType(
+    {".csv": _write_csv, ".parquet": _write_parquet, ".json": _write_json}
+)
+TABLE_SUFFIXES = tuple(_WRITERS)
+"""What `write_table` writes."""

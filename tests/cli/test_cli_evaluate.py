@@ -1,0 +1,324 @@
+"""`medseg evaluate`: files or folders in; figures, a report or JSON out; nothing guessed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_cases import save_nifti
+
+from medseg.evaluation import Evaluation
+from medseg.evaluation.report import FILES
+
+SHAPE = (16, 16, 16)
+FAST = ("--bootstrap", 20)
+
+
+def blocks(**corners: tuple[int, int]) -> np.ndarray:
+    """Values v1, v2, ... as cubes: corner along every axis and side."""
+    array = np.zeros(SHAPE, dtype=np.uint8)
+    for name, (corner, side) in corners.items():
+        where = slice(corner, corner + side)
+        array[where, where, where] = int(name[1:])
+    return array
+
+
+@pytest.fixture
+def ref(tmp_path: Path) -> Path:
+    """Two cases of two cubes of 27 and 64 voxels, and a file that has no partner."""
+    (tmp_path / "ref").mkdir()
+    for case in ("a", "b", "z"):
+        save_nifti(tmp_path / "ref" / f"{case}.nii.gz", blocks(v1=(1, 3), v2=(8, 4)))
+    return tmp_path / "ref"
+
+
+@pytest.fixture
+def pred(tmp_path: Path) -> Path:
+    """Case a as the reference; of case b one cube, and one false alarm."""
+    (tmp_path / "pred").mkdir()
+    save_nifti(tmp_path / "pred" / "a.nii.gz", blocks(v1=(1, 3), v2=(8, 4)))
+    save_nifti(tmp_path / "pred" / "b.nii.gz", blocks(v5=(8, 4), v6=(13, 2)))
+    return tmp_path / "pred"
+
+
+def figures(outcome, size_class: str = "all") -> dict[str, float]:
+    """The figures of all classes by metric."""
+    assert outcome.code == 0, outcome
+    return {
+        row["metric"]: row["value"]
+        for row in json.loads(outcome.out)["summary"]
+        if (row["class_name"], row["size_class"]) == ("all", size_class)
+    }
+
+
+def is_one_line(outcome, name: str, code: str) -> None:
+    assert outcome.code == 3, outcome
+    line = outcome.error_lines[-1]
+    assert line.startswith(f"error: {name}: ")
+    assert f" [{code}]; " in line
+
+
+def test_the_main_figures_are_printed_with_how_they_were_counted(run, pred, ref) -> None:
+    outcome = run("evaluate", pred, ref, *FAST)
+    assert outcome.code == 0
+    for words in ("Recall", "0.750", "F1", "2 cases of 2 patients, 4 reference objects, 4 pred"):
+        assert words in outcome.out
+    for words in ("connectivity: none applied", "matching: IoU of at least 0.5", "all predicted"):
+        assert words in outcome.out
+
+
+def test_folders_show_progress_and_what_has_no_partner(run, pred, ref) -> None:
+    lines = run("evaluate", pred, ref, *FAST).error_lines
+    assert lines[:2] == ["evaluate: 50 %", "evaluate: 100 %"] or lines[0] == "evaluate: 50 %"
+    warning = "warning: left out, since only the reference has them: z.nii.gz [unpaired]"
+    assert lines[-1] == warning
+    assert run("evaluate", pred, ref, *FAST, "--quiet").error_lines == [warning]
+
+
+def test_the_report_is_written_whole(run, pred, ref, tmp_path) -> None:
+    outcome = run("evaluate", pred, ref, *FAST, "-o", tmp_path / "new" / "report")
+    assert outcome.code == 0
+    assert "report.html" in outcome.out
+    assert {path.name for path in (tmp_path / "new" / "report").iterdir()} == set(FILES)
+    page = (tmp_path / "new" / "report" / "report.html").read_text(encoding="utf-8")
+    for words in ("pred against ref", "z.nii.gz", "each is one object"):
+        assert words in page
+
+
+def test_json_is_one_document_with_every_table(run, pred, ref) -> None:
+    outcome = run("evaluate", pred, ref, *FAST, "--json", "-q")
+    read = json.loads(outcome.out)
+    assert [row["case"] for row in read["cases"]] == ["a", "b"]
+    assert (read["pred"], read["ref"]) == ("pred", "ref")
+    assert [one["code"] for one in read["warnings"]] == ["unpaired"]
+    assert (read["settings"]["bootstrap_samples"], read["settings"]["seed"]) == (20, 0)
+    statuses = [(row["case"], row["status"]) for row in read["objects"]]
+    assert statuses.count(("b", "false alarm")) == 1
+    assert statuses.count(("b", "missed")) == 1
+
+
+def test_a_pair_of_files_is_one_case(run, pred, ref) -> None:
+    outcome = run("evaluate", pred / "b.nii.gz", ref / "a.nii.gz", "--json")
+    found = figures(outcome)
+    assert (found["tp"], found["fp"], found["fn"]) == (1, 1, 1)
+    assert [row["case"] for row in json.loads(outcome.out)["cases"]] == ["a"]
+    assert outcome.err == ""
+
+
+def test_a_mask_is_split_into_components_of_a_stated_connectivity(run, tmp_path) -> None:
+    array = blocks(v1=(1, 3))
+    array[4:7, 4:7, 4:7] = 1  # touches the cube by a corner
+    mask = save_nifti(tmp_path / "mask.nii.gz", array)
+    counts = {}
+    for connectivity in ("6", "26"):
+        words = ("--by", "component", "--connectivity", connectivity, "--json")
+        outcome = run("evaluate", mask, mask, *words)
+        counts[connectivity] = figures(outcome)["tp"]
+        assert json.loads(outcome.out)["settings"]["connectivity"] == int(connectivity)
+    assert counts == {"6": 2, "26": 1}
+    default = run("evaluate", mask, mask, "--by", "component")
+    assert "connectivity: objects are 26-connected components" in default.out
+
+
+def test_a_mask_of_several_parts_is_warned_of(run, tmp_path) -> None:
+    mask = save_nifti(tmp_path / "mask.nii.gz", (blocks(v1=(1, 3), v2=(8, 4)) > 0).astype(np.uint8))
+    outcome = run("evaluate", mask, mask, "--json")
+    assert figures(outcome)["tp"] == 1
+    assert "[mask-in-parts]" in outcome.err
+    parts = run("evaluate", mask, mask, "--by", "component", "--json")
+    assert (figures(parts)["tp"], parts.err) == (2, "")
+
+
+def test_values_may_be_classes_with_names(run, ref, tmp_path) -> None:
+    (tmp_path / "names.json").write_text('{"1": "liver", "2": "spleen"}')
+    words = ("--values", "class", "--names", tmp_path / "names.json", "--json", "-q")
+    read = json.loads(run("evaluate", ref, ref, *FAST, *words).out)
+    assert {row["class_name"] for row in read["classes"]} == {"liver", "spleen"}
+
+
+@pytest.mark.parametrize(
+    ("words", "tp"),
+    [
+        ((), 1),
+        (("--threshold", "0.2"), 2),
+        (("--criterion", "dice", "--threshold", "0.45"), 2),
+        (("--criterion", "dice"), 1),
+        (("--criterion", "centre", "--threshold", "0.8"), 1),
+        (("--criterion", "centre", "--threshold", "0.9"), 2),
+        (("--match", "optimal", "--threshold", "0.2"), 2),
+    ],
+)
+def test_the_rule_of_matching_is_chosen(run, tmp_path, words, tp) -> None:
+    # The small cube holds 8 of 27 voxels: IoU 0.296, Dice 0.457, centres sqrt(3) / 2 mm apart.
+    one = save_nifti(tmp_path / "one.nii.gz", blocks(v1=(1, 2), v2=(8, 4)))
+    other = save_nifti(tmp_path / "other.nii.gz", blocks(v1=(1, 3), v2=(8, 4)))
+    assert figures(run("evaluate", one, other, *words, "--json"))["tp"] == tp
+
+
+def test_further_predictions_are_no_false_alarms_where_said(run, tmp_path) -> None:
+    array = blocks(v1=(1, 4))
+    array[1:3, 1:5, 1:5] = 2
+    halves = save_nifti(tmp_path / "halves.nii.gz", array)
+    whole = save_nifti(tmp_path / "whole.nii.gz", blocks(v1=(1, 4)))
+    plain = figures(run("evaluate", halves, whole, "--json"))
+    many = figures(run("evaluate", halves, whole, "--json", "--many-to-one"))
+    assert (plain["tp"], plain["fp"], many["tp"], many["fp"]) == (1, 1, 1, 0)
+
+
+def test_objects_may_match_across_classes(run, tmp_path) -> None:
+    one = save_nifti(tmp_path / "one.nii.gz", blocks(v1=(1, 3)))
+    other = save_nifti(tmp_path / "other.nii.gz", blocks(v2=(1, 3)))
+    words = ("evaluate", one, other, "--values", "class", "--json")
+    within = run(*words)
+    assert (figures(within)["tp"], "[classes-differ]" in within.err) == (0, True)
+    assert figures(run(*words, "--across-classes"))["tp"] == 1
+
+
+def test_small_objects_are_left_out_and_sizes_are_parted(run, pred, ref) -> None:
+    words = ("evaluate", pred, ref, *FAST, "--json", "-q")
+    assert figures(run(*words, "--min-volume-ml", "0.02"))["fp"] == 0
+    outcome = run(*words, "--size-edges-ml", "0.03")
+    assert figures(outcome, "below 0.03 ml")["recall"] == 0.5
+    assert figures(outcome, "0.03 ml and more")["recall"] == 1.0
+    none = json.loads(run(*words, "--size-edges-ml", "").out)["summary"]
+    assert {row["size_class"] for row in none} == {"all"}
+
+
+def test_scores_rank_predictions(run, pred, ref, tmp_path) -> None:
+    rows = "a,1,0.9\na,2,0.8\nb,5,0.7\nb,6,{alarm}\n"
+    found = {}
+    for alarm in ("0.1", "1.0"):
+        table = tmp_path / f"scores_{alarm}.csv"
+        table.write_text("case,instance_id,score\n" + rows.format(alarm=alarm))
+        outcome = run("evaluate", pred, ref, *FAST, "--scores", table, "--json", "-q")
+        found[alarm] = figures(outcome)["map"]
+    assert found["0.1"] == pytest.approx(76 / 101)  # recall 3/4 without a false alarm before it
+    assert found["1.0"] < found["0.1"]
+
+
+def test_patients_are_drawn_whole_and_the_seed_is_kept(run, pred, ref, tmp_path) -> None:
+    def interval(*words: object) -> tuple[float | None, float | None]:
+        rows = json.loads(run("evaluate", pred, ref, "--json", "-q", *words).out)["summary"]
+        row = next(row for row in rows if row["metric"] == "f1")
+        return row["low"], row["high"]
+
+    (tmp_path / "patients.csv").write_text("case,patient\na,p\nb,p\n")
+    assert interval("--patients", tmp_path / "patients.csv") == (None, None)
+    assert interval("--bootstrap", 0) == (None, None)
+    assert interval("--bootstrap", 50) == interval("--bootstrap", 50)
+    low, high = interval("--bootstrap", 50)
+    assert (low, high) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(("empty", "tp_fp_fn"), [("pred", (0, 0, 2)), ("ref", (0, 2, 0))])
+def test_an_empty_side_is_evaluated(run, ref, tmp_path, empty, tp_fp_fn) -> None:
+    nothing = save_nifti(tmp_path / "nothing.nii.gz", np.zeros(SHAPE, dtype=np.uint8))
+    there = ref / "a.nii.gz"
+    sides = (nothing, there) if empty == "pred" else (there, nothing)
+    found = figures(run("evaluate", *sides, "--json"))
+    assert (found["tp"], found["fp"], found["fn"]) == tp_fp_fn
+    assert run("evaluate", *sides).code == 0
+
+
+def test_nothing_on_either_side_is_evaluated(run, tmp_path) -> None:
+    nothing = save_nifti(tmp_path / "nothing.nii.gz", np.zeros(SHAPE, dtype=np.uint8))
+    outcome = run("evaluate", nothing, nothing, "-o", tmp_path / "report")
+    assert outcome.code == 0
+    assert (tmp_path / "report" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--criterion", "centre"), "needs --threshold"),
+        (("--threshold", "50"), "lies above 0 and up to 1"),
+        (("--threshold", "nan"), "lies above 0 and up to 1"),
+        (("--connectivity", "6"), "give --by component too"),
+        (("--names", "n.json"), "give --values class too"),
+        (("--size-edges-ml", "1,0.1"), "rising numbers above 0"),
+        (("--size-edges-ml", "small"), "rising numbers above 0"),
+        (("--size-edges-ml", "0,1"), "rising numbers above 0"),
+        (("--tolerance-mm", "nan"), "greater than"),
+        (("--min-volume-ml", "-1"), "greater than"),
+        (("--match", "best"), "best"),
+    ],
+)
+def test_options_that_make_no_sense_are_usage_errors(run, pred, ref, tmp_path, words, message):
+    outcome = run("evaluate", pred, ref, "-o", tmp_path / "report", *words)
+    assert outcome.code == 2
+    assert message in " ".join(outcome.err.replace("│", " ").split())
+    assert not (tmp_path / "report").exists()
+
+
+def test_folders_with_nothing_in_common_are_refused(run, pred, tmp_path) -> None:
+    (tmp_path / "other").mkdir()
+    save_nifti(tmp_path / "other" / "x.nii.gz", blocks(v1=(1, 3)))
+    outcome = run("evaluate", pred, tmp_path / "other", "-o", tmp_path / "report", "--json")
+    is_one_line(outcome, "pred", "pairs-missing")
+    assert json.loads(outcome.out)["error"]["code"] == "pairs-missing"
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_folder_and_a_file_are_refused(run, pred, ref) -> None:
+    is_one_line(run("evaluate", pred, ref / "a.nii.gz"), "pred", "pairs-missing")
+
+
+def test_a_side_that_is_missing_is_refused(run, pred) -> None:
+    is_one_line(run("evaluate", pred, pred / "nowhere"), "nowhere", "path-missing")
+
+
+def test_a_file_that_is_no_label_map_is_refused_by_its_side(run, pred, ref, tmp_path) -> None:
+    save_nifti(ref / "b.nii.gz", np.full(SHAPE, 0.5, dtype=np.float32))
+    outcome = run("evaluate", pred, ref, "-o", tmp_path / "report")
+    is_one_line(outcome, "b.nii.gz (reference)", "labels-not-integer")
+    assert not (tmp_path / "report").exists()
+
+
+def test_another_grid_is_refused_by_its_case(run, pred, ref) -> None:
+    moved = np.eye(4)
+    moved[0, 3] = 5.0
+    save_nifti(ref / "b.nii.gz", blocks(v1=(1, 3)), moved)
+    is_one_line(run("evaluate", pred, ref), "case 'b', prediction", "grid-mismatch")
+
+
+def test_scores_without_an_object_are_refused(run, pred, ref, tmp_path) -> None:
+    (tmp_path / "scores.csv").write_text("case,instance_id,score\na,1,0.5\n")
+    outcome = run("evaluate", pred, ref, "--scores", tmp_path / "scores.csv")
+    is_one_line(outcome, "scores.csv", "table-invalid")
+
+
+def test_a_report_without_a_place_is_a_failure(run, pred, ref, tmp_path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    outcome = run("evaluate", pred, ref, *FAST, "-o", tmp_path / "file")
+    assert outcome.code == 1
+    assert "[not-a-folder]" in outcome.error_lines[-1]
+
+
+def test_an_older_report_stays_where_a_new_one_fails(run, pred, ref, tmp_path, monkeypatch) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "summary.csv").write_text("old")
+
+    def broken(_: Evaluation) -> dict[str, object]:
+        raise MemoryError
+
+    monkeypatch.setattr(Evaluation, "as_dict", broken)
+    assert run("evaluate", pred, ref, *FAST, "-o", tmp_path / "report").code == 1
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["summary.csv"]
+    assert (tmp_path / "report" / "summary.csv").read_text() == "old"
+
+
+def test_evaluating_loads_no_torch_and_the_table_no_matplotlib(pred, ref) -> None:
+    script = (
+        "import sys; from medseg.cli import main; code = main(sys.argv[1:]); "
+        "print([code, *({'torch', 'monai', 'matplotlib', 'jinja2'} & set(sys.modules))], "
+        "file=sys.stderr)"
+    )
+    words = ["evaluate", str(pred / "a.nii.gz"), str(ref / "a.nii.gz")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "[0]"
