@@ -191,13 +191,13 @@ def _objects(
     """The objects of LABELS; where parts become rows, a class of unsaid kind is one of lesions."""
     from medseg.io import read_instances
     from medseg.io.names import read_names
-    from medseg.measurement import split_components
+    from medseg.measurement import parts_noted, split_components
 
     values = values or ("instance" if names is None else "class")
     kind: Kind = "organ" if values == "class" and parts is None else "lesion"
     classes = None if names is None else read_names(names, kind=kind)
     found = read_instances(labels, values=values, kind=kind, classes=classes)
-    return found if parts is None else split_components(found, connectivity=parts)
+    return parts_noted(found) if parts is None else split_components(found, connectivity=parts)
 
 
 def _organs(organs: Path, names: Path | None, found: Instances) -> Instances:

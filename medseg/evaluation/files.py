@@ -169,7 +169,9 @@ class _Scores:
         self._name = path.name
         self._of: dict[tuple[str, int], float] = {}
         for line, row in _rows(path, needed):
-            case = row.get("case") or cases[0]
+            case = row.get("case") or (cases[0] if len(cases) == 1 else "")
+            if not case:
+                raise _invalid(self._name, f"names no case in line {line}")
             key = case, self._whole(row["instance_id"], line)
             if key in self._of:
                 raise _invalid(self._name, f"has object {key[1]} of {case} twice, in line {line}")

@@ -84,7 +84,7 @@ def tallies(records: Sequence[CaseRecord]) -> Tallies:
     place = {name: n for n, name in enumerate(names)}
     keys = (
         *("tp", "fp", "fn", "further", "iou", "splits", "merges"),
-        *("too_small_ref", "too_small_pred"),
+        *("too_small_ref", "too_small_pred", "count_pred"),
         *("volume_ref_ml", "volume_pred_ml", "volume_shared_ml"),
     )
     sums = {key: np.zeros((len(records), len(names) + 1)) for key in keys}
@@ -93,6 +93,7 @@ def tallies(records: Sequence[CaseRecord]) -> Tallies:
         for row in record.objects:
             sums[status[row["status"]]][c, place[row["class_name"]]] += 1
             sums["iou"][c, place[row["class_name"]]] += row.get("iou", 0.0)
+        _count_predicted(record, sums["count_pred"][c], place)
         for row in record.relations:
             sums[f"{row['kind']}s"][c, place[row["class_name"]]] += 1
         for side, counts in (("ref", record.too_small_ref), ("pred", record.too_small_pred)):
@@ -104,8 +105,16 @@ def tallies(records: Sequence[CaseRecord]) -> Tallies:
     for one in sums.values():
         one[:, -1] = one[:, :-1].sum(axis=1)
     sums["count_ref"] = sums["tp"] + sums["fn"]
-    sums["count_pred"] = sums["tp"] + sums["fp"] + sums["further"]
     return Tallies(tuple(record.name for record in records), (*names, ALL), sums)
+
+
+def _count_predicted(
+    record: CaseRecord, counts: NDArray[np.float64], place: Mapping[str, int]
+) -> None:
+    """Add predicted objects to their own classes: a pair's row has that of its reference."""
+    for row in record.objects:
+        if "pred_class_name" in row:
+            counts[place[row["pred_class_name"]]] += 1
 
 
 def class_table(found: Tallies) -> pd.DataFrame:

@@ -33,7 +33,7 @@ SHORT_NAMES: Mapping[str, str] = MappingProxyType(
         "cpm": "CPM",
         "dice": "Dice of pairs",
         "hd95_mm": "HD95 of pairs",
-        "volume_error_absolute": "Volume error of pairs",
+        "volume_error_absolute": "Absolute volume error of pairs",
         "volume_ccc": "CCC of volumes",
         "count_ccc": "CCC of counts",
         "tp": "Found",

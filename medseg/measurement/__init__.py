@@ -11,7 +11,7 @@ from medseg.measurement.columns import (
     columns_of,
 )
 from medseg.measurement.components import split_components
-from medseg.measurement.selection import without_small
+from medseg.measurement.selection import parts_noted, without_small
 from medseg.measurement.study import ClassTotal, Study, study, summarise
 from medseg.measurement.table import measure
 
@@ -27,6 +27,7 @@ __all__ = [
     "columns_of",
     "measure",
     "measure_labels",
+    "parts_noted",
     "split_components",
     "study",
     "summarise",

@@ -168,7 +168,7 @@ RECIST_COLUMNS = (
         "measurable",
         "",
         "Longest diameter at least 10 mm, of nodes the short one at least 15 mm; where slices are "
-        "thicker than 5 mm at least twice that. Empty where thickness or plane is unknown.",
+        "thicker than 5 mm at least two thicknesses. Empty where thickness or plane is unknown.",
         dtype="boolean",
     ),
     _recist(

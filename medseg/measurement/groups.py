@@ -94,13 +94,15 @@ def suv_columns(instances: Instances, volume: Volume | None, found: Intensities 
     peaks = suv_peaks(instances, volume)
     notes.where(np.isnan(found.mean), "suv: no voxel of the image is finite here")
     notes.where(peaks.cut, "suv: the image's border cuts the ball of a peak")
+    finite = 1 - found.left_out / np.maximum(voxel_counts(instances), 1)
+    notes.where((finite > 0) & (finite < 1), "suv: voxels that are NaN or infinite are left out")
     notes.where(peaks.left_out > 0, "suv: voxels around a peak are NaN or infinite")
     return {
         "suv_max": found.max,
         "suv_mean": found.mean,
         "suv_peak_local": peaks.local_peak,
         "suv_peak_global": peaks.global_peak,
-        "suv_tlg_g": total_lesion_glycolysis_g(found.mean, volumes_ml(instances)),
+        "suv_tlg_g": total_lesion_glycolysis_g(found.mean, volumes_ml(instances) * finite),
     }, notes
 
 

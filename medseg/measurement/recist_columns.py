@@ -22,6 +22,7 @@ from medseg.measurement.recist_rules import (
     recist_values_mm,
     target_organs,
 )
+from medseg.measurement.relations import component_counts
 from medseg.types import Geometry, Instances
 
 
@@ -31,7 +32,8 @@ def recist_columns(
     """Diameters of the lesions, measurable or not, targets; everything is empty for organs.
 
     `organs` names the organ of each instance ("" where it lies in none), for the rule of two an
-    organ; None where nothing is known of organs.
+    organ; None where nothing is known of organs. A lesion in several parts is not judged: its
+    diameters cross the gaps between them.
     """
     lesion = np.asarray([item.kind == "lesion" for item in instances.items], dtype=np.bool_)
     lesions = replace(instances, items=[item for item in instances.items if item.kind == "lesion"])
@@ -47,25 +49,47 @@ def recist_columns(
     for which, ends in (("long", found.long_ends_zyx), ("short", found.short_ends_zyx)):
         columns |= _end_columns(which, ends, lesion, instances.geometry)
     node = are_nodes(lesions)
-    judged = measurable(
-        found.long_mm,
-        found.short_mm,
-        slice_thickness_mm=acquired.slice_thickness_mm,
-        plane_known=plane.known,
-        node=node,
-    )
+    whole = component_counts(lesions) == 1
+    judged = [
+        one if in_one else None
+        for one, in_one in zip(
+            measurable(
+                found.long_mm,
+                found.short_mm,
+                slice_thickness_mm=acquired.slice_thickness_mm,
+                plane_known=plane.known,
+                node=node,
+            ),
+            whole.tolist(),
+            strict=True,
+        )
+    ]
     names = [item.class_name for item in lesions.items]
     of_lesions = None if organs is None else np.asarray(organs, dtype=object)[lesion].tolist()
     values = recist_values_mm(found.long_mm, found.short_mm, node=node)
     targets = propose_targets(values, judged, target_organs(names, of_lesions, node=node))
-    statuses = [
-        status if is_node else None
-        for status, is_node in zip(node_status(found.short_mm), node.tolist(), strict=True)
-    ]
     columns["recist_measurable"] = _flags(judged, lesion)
-    columns["recist_node_status"] = _texts(statuses, lesion)
+    columns["recist_node_status"] = _texts(_statuses(found.short_mm, judged, node), lesion)
     columns["recist_target_proposed"] = _flags(_proposed(judged, targets), lesion)
-    return columns, _notes(lesion, acquired, plane_known=plane.known)
+    notes = _notes(lesion, acquired, plane_known=plane.known)
+    in_parts = np.zeros(lesion.size, dtype=np.bool_)
+    in_parts[lesion] = ~whole
+    notes.where(in_parts, "recist: in several parts, the diameters cross gaps, not judged")
+    return columns, notes
+
+
+def _statuses(
+    short_mm: NDArray[np.float64], judged: Sequence[bool | None], node: NDArray[np.bool_]
+) -> list[str | None]:
+    """The status of each node that was judged; in slices too thick for a target it is none."""
+    return [
+        None
+        if not is_node or one is None
+        else "non-target"
+        if said == "target" and not one
+        else said
+        for said, one, is_node in zip(node_status(short_mm), judged, node.tolist(), strict=True)
+    ]
 
 
 def _notes(lesion: NDArray[np.bool_], acquired: Acquisition, *, plane_known: bool) -> Notes:

@@ -20,6 +20,9 @@ _TIE = 1e-9
 _TOUCH = 1e-6
 """A line that misses a voxel by less, in voxels, touches it."""
 
+_NONE = np.int64(0)
+"""Where counting begins: given a bare 0, numba compiles what is called with it once more."""
+
 _Floats = NDArray[np.float64]
 _Whole = NDArray[np.int64]
 _Turn = tuple[float, float, float, float]
@@ -33,7 +36,7 @@ def search(
     """Fill `out` (the fields above) for `mask` (slice, i, j), which has a voxel."""
     slices = mask.shape[0]
     ends = _row_ends(mask)
-    reach2, longest2 = np.zeros(slices), np.zeros(slices)
+    reach2, longest2 = np.zeros(slices, np.float64), np.zeros(slices, np.float64)
     room = 2 * mask.shape[1] + 2
     hull, pairs = np.empty((room, 2), np.int64), np.empty((4 * room, 4), np.int64)
     first, best2 = 0, 0.0
@@ -126,7 +129,7 @@ def _longest(
     Rotating callipers; which corners face each other is a matter of whole numbers, for parallels
     stay parallel in the world.
     """
-    best2, kept, far = floor2, 0, 1
+    best2, kept, far = floor2, int(_NONE), int(_NONE) + 1
     for near in range(count):
         after = near + 1 if near + 1 < count else 0
         i, j = hull[after, 0] - hull[near, 0], hull[after, 1] - hull[near, 1]
@@ -140,7 +143,7 @@ def _longest(
             di, dj = float(hull[far, 0] - hull[a, 0]), float(hull[far, 1] - hull[a, 1])
             long2 = gram[0] * di * di + 2 * gram[1] * di * dj + gram[2] * dj * dj
             if long2 > best2 * (1 + 2 * _TIE):
-                kept = 0
+                kept = int(_NONE)
             if long2 >= best2 * (1 - 2 * _TIE):
                 kept = _keep(pairs, kept, hull, a, far)
             best2 = max(best2, long2)
@@ -173,18 +176,18 @@ def _outline(mask: NDArray[np.uint8]) -> _Floats:  # pragma: no cover - compiled
     for i in range(rows):
         for j in range(length):
             framed[i + 1, j + 1] = mask[i, j]
-    pieces = np.empty(((rows + 1) * (length + 1), 4))
+    pieces = np.empty(((rows + 1) * (length + 1), 4), np.float64)
     begun = np.empty(length + 1, np.int64)
     begun[:] = -1
-    count = 0
+    count = int(_NONE)
     for i in range(rows + 1):
-        start = -1
+        start = int(_NONE) - 1
         for j in range(length + 1):
             above, below, left = framed[i, j + 1], framed[i + 1, j + 1], framed[i + 1, j]
             if above != below:
                 start = j if start < 0 else start
             elif start >= 0:
-                count, start = _add(pieces, count, (i, start, i, j)), -1
+                count, start = _add(pieces, count, (i, start, i, j)), int(_NONE) - 1
             if left != below:
                 begun[j] = i if begun[j] < 0 else begun[j]
             elif begun[j] >= 0:
@@ -196,7 +199,7 @@ def _outline(mask: NDArray[np.uint8]) -> _Floats:  # pragma: no cover - compiled
 def _outline_of_hull(hull: _Whole) -> _Floats:  # pragma: no cover - compiled
     """The edges (n, 4) of a hull, from corner (i, j) to (i, j)."""
     count = hull.shape[0]
-    pieces = np.empty((count, 4))
+    pieces = np.empty((count, 4), np.float64)
     for n in range(count):
         after = n + 1 if n + 1 < count else 0
         _add(pieces, n, (hull[n, 0], hull[n, 1], hull[after, 0], hull[after, 1]))
@@ -221,7 +224,7 @@ def _offer(
     `outlines` are those of the object and of its hull.
     """
     area = np.sqrt(gram[0] * gram[2] - gram[1] * gram[1])
-    row = np.empty(FIELDS)
+    row = np.empty(FIELDS, np.float64)
     row[SLICE] = k
     for n in range(pairs.shape[0]):
         for m in range(4):
@@ -242,7 +245,8 @@ def _chords(
     Between two corners a chord's length is convex in its place along the diameter, so the longest
     goes through a corner. The chord of the hull bounds it, and spares most corners the search.
     """
-    places, bounds = np.empty(2 * outline.shape[0]), np.empty(2 * outline.shape[0])
+    room = 2 * outline.shape[0]
+    places, bounds = np.empty(room, np.float64), np.empty(room, np.float64)
     count, first = 0, 0
     for n in range(outline.shape[0]):
         if outline[n, 0] != outline[n, 2]:

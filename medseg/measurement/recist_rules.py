@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -125,6 +126,7 @@ def target_organs(
     return [NODES if is_node else _whole_organ(organ or name) for name, organ, is_node in rows]
 
 
+@cache
 def _whole_organ(name: str) -> str:
     words = [word for word in re.split(r"[\s_-]+", name.strip().lower()) if word]
     kept = words

@@ -1,13 +1,15 @@
-"""Leaving objects out of what is measured, and saying so."""
+"""What is said of the objects before they are measured: left out, or in parts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from medseg.measurement.relations import component_counts
 from medseg.measurement.size import volumes_ml
 from medseg.types import InputWarning, Instances
 
 SMALL_LEFT_OUT = "small-left-out"
+MASK_IN_PARTS = "mask-in-parts"
 _ROUNDING = 1e-9
 
 
@@ -29,3 +31,16 @@ def without_small(instances: Instances, *, min_volume_ml: float) -> Instances:
     detail = f"{left_out} of {len(instances)} objects are smaller than {min_volume_ml:g} ml"
     said = InputWarning(SMALL_LEFT_OUT, f"{detail} and were left out")
     return replace(instances, items=kept, warnings=(*instances.warnings, said))
+
+
+def parts_noted(instances: Instances) -> Instances:
+    """The same, with a warning (`mask-in-parts`) where lesions have several parts (26)."""
+    lesions = instances.filter(lambda item: item.kind == "lesion")
+    several = int((component_counts(lesions) > 1).sum())
+    if not several:
+        return instances
+    detail = (
+        f"{several} of {len(lesions)} lesions have several connected parts and are measured as one "
+        "each; split them by component if the parts are lesions"
+    )
+    return replace(instances, warnings=(*instances.warnings, InputWarning(MASK_IN_PARTS, detail)))

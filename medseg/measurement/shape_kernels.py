@@ -19,6 +19,8 @@ _Floats = NDArray[np.float64]
 _Whole = NDArray[np.int64]
 _Point = tuple[float, float, float]
 
+_NONE = np.int64(0)
+"""Where counting begins: given a bare 0, numba compiles what is called with it once more."""
 _ONE = np.uint64(1)
 _TOP = np.uint64(58)
 _NEW = np.uint64(2**63 - 1)
@@ -166,7 +168,7 @@ def _vertices(words: _Words, linear: _Floats) -> _Floats:  # pragma: no cover - 
     found = np.empty((2 * (2 * height + 1) * depth + 2 * height * (depth + 1), 3), dtype=np.int32)
     chains = np.empty((2, 2 * height + 1, 2), dtype=np.int64)
     tops = np.zeros(2, dtype=np.int64)
-    n = 0
+    n = int(_NONE)
     for z in range(depth + 1):
         for y in range(1, height + 1):
             first, last = _ends(words[z, y], words[z + 1, y])

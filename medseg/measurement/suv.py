@@ -183,22 +183,28 @@ def _search(
     middle one to its own.
     """
     own = steps[steps.shape[0] // 2]
-    total, count = np.empty(mask.shape[2]), np.full(mask.shape[2], float(steps.shape[0]))
+    width = mask.shape[2]
+    total, count = np.empty(width, np.float64), np.empty(width, np.float64)
+    count[:] = steps.shape[0]
     for z in range(mask.shape[0]):
         for y in range(mask.shape[1]):
-            line = np.flatnonzero(mask[z, y])
-            if not line.size:
+            first, stop = 0, width
+            while first < stop and mask[z, y, first] == 0:
+                first += 1
+            while first < stop and mask[z, y, stop - 1] == 0:
+                stop -= 1
+            if first == stop:
                 continue
-            first = line[0]
-            length = line[-1] - first + 1
+            length = stop - first
             _add_lines(values, steps, (z, y, first), total[:length])
             if number.size:
                 _add_lines(number, steps, (z, y, first), count[:length])
-            for x in line:
-                mean = total[x - first] / count[x - first]
+            for x in range(first, stop):
+                mean = total[x - first] / max(count[x - first], 1.0)  # 0 only beside the mask
                 at_largest = values[z + own[0], y + own[1], x + own[2]] == largest
                 for kind in range(2):
-                    if mean > found[kind, 0] and (kind == 1 or at_largest):
+                    better = mask[z, y, x] != 0 and mean > found[kind, 0]
+                    if better and (kind == 1 or at_largest):
                         found[kind, 0], found[kind, 1] = mean, z
                         found[kind, 2], found[kind, 3] = y, x
 

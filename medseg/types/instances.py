@@ -243,17 +243,21 @@ def label_boxes(labels: NDArray[np.integer[Any]]) -> dict[int, Box]:
     """The tight box of each value above 0 in `labels` (z, y, x), in the order of the values."""
     from medseg.types.label_kernel import label_ends  # only who reads labels waits for numba
 
-    flat = np.ascontiguousarray(labels, dtype=labels.dtype.newbyteorder("<")).reshape(-1)
+    turned = labels.flags.f_contiguous and not labels.flags.c_contiguous  # as NIfTI is read
+    array = labels.T if turned else labels
+    flat = np.ascontiguousarray(array, dtype=labels.dtype.newbyteorder("<")).reshape(-1)
     if flat.nbytes % 8 or flat.ctypes.data % 8:
         whole = np.zeros(-(-flat.nbytes // 8) * 8 // flat.itemsize, dtype=flat.dtype)
         whole[: flat.size] = flat
         flat = whole
     words = flat.view(np.uint64)
     words.flags.writeable = False  # always, so that one compiled version does
-    found = label_ends(words, 8 * flat.itemsize, labels.shape)
+    found = label_ends(words, 8 * flat.itemsize, array.shape)
     values = found[:, 0].astype(flat.dtype)
     order = np.argsort(values)
     found[:, 4:] += 1
+    if turned:
+        found[:, 1:] = found[:, [3, 2, 1, 6, 5, 4]]
     return {
         value: (slice(z, z_stop), slice(y, y_stop), slice(x, x_stop))
         for value, (_, z, y, x, z_stop, y_stop, x_stop) in zip(

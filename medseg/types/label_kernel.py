@@ -16,6 +16,8 @@ _Table = NDArray[np.int64]
 """By hash, (a power of two, 8): the label, 0 where the place is free; its first z, y, x and its
 last z, y, x. The last column of the first row counts the labels."""
 
+_NONE = np.int64(0)
+"""Where counting begins: given a bare 0, numba compiles what is called with it once more."""
 _ONES = np.uint64(2**64 - 1)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 """The golden ratio in 64 bits: spreads labels over the table (Knuth, volume 3, 6.4)."""
@@ -34,7 +36,7 @@ def label_ends(
     while places < 4 * shape[2]:
         places *= 2
     table = np.zeros((places, 8), dtype=np.int64)
-    row = _read(words, 0, bits, shape, table)
+    row = _read(words, int(_NONE), bits, shape, table)
     while row < shape[0] * shape[1]:
         table = _larger(table)
         row = _read(words, row, bits, shape, table)
@@ -77,7 +79,7 @@ def _read_row(
     z, y, x, width = place
     voxel = _ONES >> np.uint64(64 - bits)
     repeat = _ONES // voxel
-    held, start = np.uint64(0), 0
+    held, start = np.uint64(0), int(_NONE)
     for k in range(len(words)):
         word = words[k]
         if word == held * repeat:

@@ -285,6 +285,15 @@ def test_another_grid_is_refused_by_its_case(run, pred, ref) -> None:
     is_one_line(run("evaluate", pred, ref), "case 'b', prediction", "grid-mismatch")
 
 
+def test_scores_without_a_case_are_refused_where_there_are_several(
+    run, pred, ref, tmp_path
+) -> None:
+    (tmp_path / "scores.csv").write_text("case,instance_id,score\n,1,0.5\n")
+    outcome = run("evaluate", pred, ref, "--scores", tmp_path / "scores.csv")
+    is_one_line(outcome, "scores.csv", "table-invalid")
+    assert "names no case in line 2" in outcome.error_lines[-1]
+
+
 def test_scores_without_an_object_are_refused(run, pred, ref, tmp_path) -> None:
     (tmp_path / "scores.csv").write_text("case,instance_id,score\na,1,0.5\n")
     outcome = run("evaluate", pred, ref, "--scores", tmp_path / "scores.csv")

@@ -36,7 +36,7 @@ from medseg.evaluation import (
     splits_and_merges,
 )
 from medseg.evaluation.figures import FIGURES, figure
-from medseg.types import Geometry, Instances
+from medseg.types import Geometry, InstanceClass, Instances
 
 NOTHING = study([])
 SQUARE = rectangle(slice(0, 10), slice(0, 10))
@@ -433,3 +433,17 @@ def test_the_page_explains_every_metric(repository: Path) -> None:
     page = (repository / "docs" / "evaluating.md").read_text(encoding="utf-8")
     points = {"ap": "ap_iou_0.10", "sensitivity": "sensitivity_at_0.125_fp"}
     assert [name for name in FIGURES if f"`{points.get(name, name)}`" not in page] == []
+
+
+def test_across_classes_a_prediction_counts_in_its_own_class() -> None:
+    mask = np.zeros((4, 8, 8), dtype=np.uint8)
+    mask[1:3, 2:6, 2:6] = 1
+    grid = Geometry.identity(mask.shape)
+    found, drawn = (
+        Instances.from_labelmap(mask, grid, (InstanceClass(name, "lesion", 1),)) for name in "AB"
+    )
+    chosen = EvaluationSettings(MatchingRule(within_class=False), bootstrap_samples=0)
+    rows = medseg.evaluate(found, drawn, chosen).classes.set_index("class_name")
+    assert rows["tp"].to_dict() == {"B": 1, "A": 0}
+    assert rows["count_pred"].to_dict() == {"B": 0, "A": 1}
+    assert rows["count_ref"].to_dict() == {"B": 1, "A": 0}

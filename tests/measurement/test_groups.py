@@ -351,3 +351,15 @@ def test_a_turned_array_gives_the_same_numbers_in_the_world() -> None:
     )
     assert table["recist_axis"].dropna().unique().tolist() == ["z"]
     assert again["recist_axis"].dropna().unique().tolist() == ["y"]
+
+
+def test_glycolysis_counts_the_voxels_that_have_a_value() -> None:
+    labels = np.zeros((4, 4, 4), dtype=np.uint8)
+    labels[1:3, 1:3, 1:3] = 1
+    grid = Geometry.from_spacing(labels.shape, (10.0, 10.0, 10.0))  # 1 mL a voxel
+    array = np.full(labels.shape, 2.0)
+    array[1, 1:3, 1:3] = np.nan
+    pet = Volume(array, grid, modality="PT", unit="SUVbw")
+    table = measure(Instances.from_labelmap(labels, grid), pet, groups=["suv"])
+    assert table["suv_tlg_g"].tolist() == pytest.approx([2.0 * 4])
+    assert "suv: voxels that are NaN or infinite are left out" in table["notes"][0]

@@ -1,11 +1,11 @@
-"""Small objects are left out by their volume, and that is said."""
+"""Small objects are left out by their volume, masks in parts are not judged, and both is said."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from medseg.measurement import without_small
+from medseg.measurement import measure, parts_noted, without_small
 from medseg.types import Geometry, InputWarning, Instances
 
 
@@ -49,3 +49,24 @@ def test_nothing_left_out_is_nothing_said_and_all_may_be_left_out() -> None:
 def test_a_limit_that_is_none_is_a_bad_call(volume_ml: float) -> None:
     with pytest.raises(ValueError, match="min_volume_ml is above 0"):
         without_small(three(), min_volume_ml=volume_ml)
+
+
+def test_a_mask_of_two_lesions_is_warned_of_and_not_judged() -> None:
+    """Two specks 40 mm apart have a diameter that is none of theirs."""
+    labels = np.zeros((3, 20, 60), dtype=np.uint8)
+    labels[1, 5:7, 5:7] = labels[1, 5:7, 50:52] = 1
+    labels[1, 12:14, 20:45] = 2
+    specks = parts_noted(Instances.from_labelmap(labels, Geometry.identity(labels.shape)))
+    assert [one.code for one in specks.warnings] == ["mask-in-parts"]
+    table = measure(specks, groups=["recist"], slice_thickness_mm=1.0, acquisition_axis=0)
+    assert table["recist_measurable"].isna().tolist() == [True, False]
+    assert table["recist_target_proposed"].isna().tolist() == [True, False]
+    assert table["recist_target_proposed"][1]
+    assert "in several parts" in table["notes"][0] and "several parts" not in table["notes"][1]
+
+
+def test_whole_lesions_are_not_warned_of() -> None:
+    labels = np.zeros((3, 9, 9), dtype=np.uint8)
+    labels[1, 2:5, 2:5] = 4
+    whole = Instances.from_labelmap(labels, Geometry.identity(labels.shape))
+    assert parts_noted(whole) is whole
