@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 _DECIMALS = {"_mm": 3, "_mm2": 3, "_ml": 6}
 _OTHER_DECIMALS = 4
+_SMALL, _SMALL_FORMAT = 0.1, ".6g"
+"""Below this a fraction without mm or ml has significant digits: ADC is about 0.0008 mm2/s."""
 _JSON_DIGITS = 15
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as .csv, .parquet or .json (a list of rows), whole or not at all.
 
-    CSV is UTF-8 with LF and fixed decimals: 3 for mm and mm2, 6 for ml, 4 for other fractions; an
-    empty cell is a missing value. Parquet keeps every type and digit; JSON has null for what is
-    missing.
+    CSV is UTF-8 with LF and fixed decimals: 3 for mm and mm2, 6 for ml, 4 for other fractions, of
+    which those below 0.1 get 6 significant digits; an empty cell is a missing value. Parquet keeps
+    every type and digit; JSON has null for what is missing.
 
     Raises OutputError (`format-unsupported`, and those of `atomic_path`).
     """
@@ -51,8 +53,9 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
     text = table.copy()
     for name in text.columns:
         if text[name].dtype.kind == "f":
-            decimals = _DECIMALS.get(f"_{name.rpartition('_')[2]}", _OTHER_DECIMALS)
-            text[name] = _fixed(text[name].tolist(), decimals)
+            decimals = _DECIMALS.get(f"_{name.rpartition('_')[2]}")
+            values = text[name].tolist()
+            text[name] = _other(values) if decimals is None else _fixed(values, decimals)
     path.write_bytes(text.to_csv(index=False, lineterminator="\n").encode())
 
 
@@ -72,6 +75,13 @@ def _fixed(values: list[float], decimals: int) -> list[str]:
     zero = f"{0.0:.{decimals}f}"
     found = ["" if value != value else f"{value:.{decimals}f}" for value in values]  # noqa: PLR0124
     return [zero if text == f"-{zero}" else text for text in found]
+
+
+def _other(values: list[float]) -> list[str]:
+    return [
+        f"{value:{_SMALL_FORMAT}}" if 0 < abs(value) < _SMALL else text
+        for value, text in zip(values, _fixed(values, _OTHER_DECIMALS), strict=True)
+    ]
 
 
 _WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = MappingProxyType(

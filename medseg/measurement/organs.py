@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,15 @@ class OrganRelations:
 def organs_of(instances: Instances) -> Instances:
     """The instances of kind organ among `instances`, as `organ_relations` takes them."""
     return instances.filter(lambda item: item.kind == "organ")
+
+
+def as_organs(instances: Instances) -> Instances:
+    """The same objects, all of kind organ: what was given as organs is organs, whatever it says."""
+    return replace(
+        instances,
+        items=[replace(item, kind="organ") for item in instances.items],
+        classes=tuple(replace(one, kind="organ", node=False) for one in instances.classes),
+    )
 
 
 def organ_relations(instances: Instances, organs: Instances) -> OrganRelations:

@@ -21,7 +21,7 @@ from medseg.measurement.groups import (
 )
 from medseg.measurement.intensity import Intensities, intensities
 from medseg.measurement.notes import Measured, Notes
-from medseg.measurement.organs import OrganRelations, organ_relations, organs_of
+from medseg.measurement.organs import OrganRelations, as_organs, organ_relations, organs_of
 from medseg.measurement.recist_columns import recist_columns
 from medseg.types import Instances, Volume
 
@@ -39,7 +39,7 @@ def measure(
 
     Measures are taken on the image's own grid. `groups` are some of "size", "shape", "recist",
     "intensity", "suv" and "relations" (None: all), and only these are measured. `organs` say where
-    lesions lie: those of them that are of kind organ, and by default those among `instances`.
+    lesions lie: all of them, whatever their kind; by default those of kind organ among `instances`.
     `slice_thickness_mm` and `acquisition_axis` say of the slices what `volume` does not. What
     cannot be measured is empty, and `notes` says why. No instance gives a table without rows, of
     the same columns and types.
@@ -88,7 +88,7 @@ def _around(
     instances: Instances, organs: Instances | None, chosen: Collection[Group]
 ) -> OrganRelations:
     """Where the instances lie, if a group asks for it; else as where no organ is given."""
-    given = organs_of(instances if organs is None else organs)
+    given = organs_of(instances) if organs is None else as_organs(organs)
     needed = "relations" in chosen or "recist" in chosen  # at most two targets an organ
     return organ_relations(instances, given if needed else given.filter(lambda _: False))
 

@@ -46,7 +46,7 @@ def test_a_table_has_fixed_decimals_and_line_feeds(tmp_path: Path) -> None:
         b"instance_id,class_name,volume_ml,centroid_x_mm,surface_area_mm2,intensity_mean,"
         b"touches_border\n"
         b'1,"a, b",0.333333,0.000,0.123,,True\n'
-        b"2,\xc3\xa9,2.000000,12.346,1.000,0.0000,False\n"
+        b"2,\xc3\xa9,2.000000,12.346,1.000,1e-05,False\n"
     )
 
 

@@ -363,3 +363,14 @@ def test_glycolysis_counts_the_voxels_that_have_a_value() -> None:
     table = measure(Instances.from_labelmap(labels, grid), pet, groups=["suv"])
     assert table["suv_tlg_g"].tolist() == pytest.approx([2.0 * 4])
     assert "suv: voxels that are NaN or infinite are left out" in table["notes"][0]
+
+
+def test_what_is_given_as_organs_is_organs_whatever_its_kind() -> None:
+    labels = np.zeros((4, 9, 9), dtype=np.uint8)
+    labels[1:3, 2:7, 2:7] = 1
+    grid = Geometry.identity(labels.shape)
+    liver = Instances.from_labelmap(labels, grid, (InstanceClass("liver", "lesion", 1),))
+    labels[:] = 0
+    labels[1, 3:5, 3:5] = 1
+    table = measure(Instances.from_labelmap(labels, grid), organs=liver, groups=["relations"])
+    assert table["organ"].tolist() == ["liver"] and table["organ_fraction"].tolist() == [1.0]
