@@ -60,7 +60,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         "case_auroc": Figure(
             "share",
             "area under the ROC curve of cases with and without a reference object, by the "
-            "highest score in the case (0 without a prediction)",
+            "highest score in the case (one without a prediction ranks below all)",
             "cases",
         ),
         "splits": Figure("objects", "reference objects that several predicted ones share", "cases"),
