@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from medseg.compiled import compiled
 from medseg.io import require_same_grid
+from medseg.measurement.pairs import meeting_boxes
 from medseg.measurement.size import boxes, union, union_voxels, voxel_counts
 from medseg.types import Box, Instance, Instances
 
@@ -49,7 +50,7 @@ def pair_overlaps(pred: Instances, ref: Instances) -> PairOverlaps:
     require_same_grid(pred.geometry, ref.geometry, "prediction", other="reference")
     pred_boxes, ref_boxes = boxes(pred), boxes(ref)
     found, wanted = _bytes(pred), _bytes(ref)
-    meeting = _meeting_boxes(pred_boxes, ref_boxes)
+    meeting = meeting_boxes(pred_boxes, ref_boxes)
     shared = np.asarray(
         [
             _count_shared(found[n], pred_boxes[n], wanted[m], ref_boxes[m])
@@ -69,42 +70,6 @@ def _bytes(instances: Instances) -> list[NDArray[np.uint8]]:
 
 def _as_bytes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(mask).view(np.uint8)
-
-
-def _meeting_boxes(pred: NDArray[np.int64], ref: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions (K, 2) of boxes (N, 6) and (M, 6) that share a voxel, by pred, then ref."""
-    order = np.argsort(ref[:, 0], kind="stable")
-    by_start = ref[order]
-    deepest = int((ref[:, 1] - ref[:, 0]).max(initial=0))
-    first = np.searchsorted(by_start[:, 0], pred[:, 0] - deepest, side="right")
-    last = np.searchsorted(by_start[:, 0], pred[:, 1], side="left")
-    pairs = np.empty((_meet(pred, by_start, first, last, np.empty((0, 2), np.int64)), 2), np.int64)
-    _meet(pred, by_start, first, last, pairs)
-    pairs[:, 1] = order[pairs[:, 1]]
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-
-
-@compiled
-def _meet(
-    pred: NDArray[np.int64],
-    ref: NDArray[np.int64],
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
-    pairs: NDArray[np.int64],
-) -> int:  # pragma: no cover - compiled
-    """How many boxes share a voxel; as many as there is room for go into `pairs`."""
-    count = 0
-    for n in range(pred.shape[0]):
-        for m in range(first[n], last[n]):
-            apart = False
-            for axis in range(3):
-                start, stop = 2 * axis, 2 * axis + 1
-                apart |= pred[n, stop] <= ref[m, start] or ref[m, stop] <= pred[n, start]
-            if not apart:
-                if count < pairs.shape[0]:
-                    pairs[count, 0], pairs[count, 1] = n, m
-                count += 1
-    return count
 
 
 @compiled
