@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from medseg.card import Card, read_card
 from medseg.errors import ModelError
 from medseg.heads import HEADS
-from medseg.heads.contract import DenseDecoder
+from medseg.heads.contract import Decoder, InstanceDecoder
 from medseg.models.network import InstanceNetwork, build
 from medseg.models.packages import CARD, check_weights, package_folder
 
@@ -22,7 +22,7 @@ class Model:
 
     card: Card
     network: InstanceNetwork
-    decoder: DenseDecoder
+    decoder: Decoder
 
     def __repr__(self) -> str:
         classes = ", ".join(one.name for one in self.card.classes)
@@ -48,9 +48,13 @@ def load_model(name_or_folder: str | Path) -> Model:
     return Model(card, network.eval(), decoder_of(card))
 
 
-def decoder_of(card: Card) -> DenseDecoder:
+def decoder_of(card: Card) -> Decoder:
     """The decoder that a card describes; ModelError (`model-invalid`) for a wrong argument."""
     try:
-        return HEADS[card.head.name].decoder(card.classes, **card.head.decoder)
+        decoder = HEADS[card.head.name].decoder(card.classes, **card.head.decoder)
     except (TypeError, ValueError) as error:
         raise ModelError("model-invalid", card.name, str(error), "mend the card") from error
+    if card.mirror_axes and isinstance(decoder, InstanceDecoder):
+        detail = f"head {card.head.name} finds whole objects: mirrored views cannot be averaged"
+        raise ModelError("model-invalid", card.name, detail, "leave mirror_axes out of the card")
+    return decoder

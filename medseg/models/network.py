@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from medseg.card import Card
 from medseg.errors import ModelError
 from medseg.heads import HEADS
+from medseg.heads.contract import WindowTarget
 from medseg.networks import BACKBONES
 
 
@@ -33,21 +34,20 @@ class InstanceNetwork(nn.Module):
         """Everything but the refinement to full resolution."""
         return self.head(self.backbone(image))
 
-    def refine(self, image: Tensor, raw: Any) -> Any:
-        """Class logits of `raw` at the resolution of `image`."""
-        return self.head.refine(image, raw)
-
     def refine_found(self, image: Tensor, raw: Any) -> Any:
-        """The same for one window, computed only around what the coarse logits show."""
+        """`coarse`'s output for one window, completed for decoding around what was found."""
         return self.head.refine_found(image, raw)
 
     def shift_organs(self, amounts: Sequence[float]) -> None:
         """Add to the logits of the organ classes, in the order of the card, for good."""
         self.head.shift_organs(amounts)
 
-    def forward(self, image: Tensor) -> Any:
-        """The raw output at full resolution, as training wants it."""
-        return self.refine(image, self.coarse(image))
+    def forward(self, image: Tensor, targets: Sequence[WindowTarget] | None = None) -> Any:
+        """The raw output at full resolution, as training wants it.
+
+        Heads whose second stage learns on given objects want `targets`, one a window.
+        """
+        return self.head.refine(image, self.coarse(image), targets)
 
 
 def build(card: Card) -> InstanceNetwork:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from medseg.errors import InputRefused
 from medseg.heads.center_offset.network import CenterOffset, CenterOffsetNetwork
 from medseg.models import Model, build, decoder_of
+from medseg.training import balance
 from medseg.training.balance import balance_volumes, least
 from medseg.training.datasets import LoadedCase
 from medseg.types import Geometry, InstanceClass, Instances, Volume
@@ -97,3 +99,40 @@ def test_without_a_validation_case_it_is_refused() -> None:
     network: Any = Shiftable()
     with pytest.raises(InputRefused, match=r"balance_volumes.*\[recipe-invalid\]"):
         balance_volumes(Model(found, network, decoder_of(found)), [], "cpu")
+
+
+ORGANS = (InstanceClass("a", "organ", 1), InstanceClass("b", "organ", 2))
+
+
+def halves(a: int, b: int) -> Instances:
+    """Organs of so many voxels; none of 0."""
+    array = np.zeros((2, 1, 8), dtype=np.uint8)
+    array[0, 0, :a], array[1, 0, :b] = 1, 2
+    return Instances.from_labelmap(array, Geometry.identity(array.shape), ORGANS, values="class")
+
+
+@pytest.mark.parametrize(
+    ("found", "truth", "expected"),
+    [
+        ([(4, 4)], [(4, 8)], (0 + 0.5) / 2),
+        ([(4, 2)], [(4, 0)], (0 + 1) / 2),  # found though absent
+        ([(4, 0)], [(4, 2)], (0 + 1) / 2),  # not found
+        ([(0, 0)], [(4, 2)], 1.0),  # nothing found
+        ([(2, 0)], [(4, 0)], 0.5),  # absent on both sides: left out
+        ([(0, 0)], [(0, 0)], math.inf),  # no organ anywhere tells nothing
+        ([(3, 0), (8, 0), (5, 0)], [(4, 0), (4, 0), (4, 0)], 0.25),  # one far off does not decide
+        ([(3, 0), (5, 0)], [(4, 0), (4, 0)], 0.0),  # as many too small as too large
+    ],
+)
+def test_the_error_is_the_median_and_counts_what_is_invented_or_missed(
+    monkeypatch: pytest.MonkeyPatch,
+    found: list[tuple[int, int]],
+    truth: list[tuple[int, int]],
+    expected: float,
+) -> None:
+    answers = iter(halves(*one) for one in found)
+    monkeypatch.setattr(balance, "segment", lambda *_, **__: next(answers))
+    cases = [LoadedCase(str(n), {}, halves(*one)) for n, one in enumerate(truth)]
+    model: Any = None
+    error = balance._median_error(model, cases, ("a", "b"), "cpu")
+    assert error == pytest.approx(expected)
