@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
+
+BESIDE = Path(__file__).resolve().parent.parent.parent / "shared"
+SHARED = Path(os.environ.get("MEDSEG_SHARED", BESIDE))
+"""Where reference cases and real studies lie, unless an argument names another folder."""
+
+
+def present(path: Path, option: str) -> Path:
+    """The folder; where it is absent one line that names the option, and exit status 2."""
+    if not path.is_dir():
+        print(f"no folder {path}; name it with {option}, or set MEDSEG_SHARED", file=sys.stderr)
+        raise SystemExit(2)
+    return path
 
 
 class Check(NamedTuple):

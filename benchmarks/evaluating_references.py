@@ -1,6 +1,6 @@
 r"""Every case of Panoptica, surface-distance and picai_eval: what they expect, what medseg gives.
 
-    python benchmarks/evaluating_references.py [--shared ../shared]
+    python benchmarks/evaluating_references.py [--shared FOLDER]
         [--panoptica PYTHON] [--surface-distance PYTHON]
 
 - Panoptica's unit cases: matched at IoU 0.5; the Dice of a case is that of the class's union.
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK
-from checking import Check, Difference, print_checks, print_differences
+from checking import SHARED, Check, Difference, present, print_checks, print_differences
 from evaluating_peers import PANOPTICA, SURFACE_DISTANCE
 from numpy.typing import NDArray
 from scenes import pair
@@ -43,7 +43,6 @@ from medseg.evaluation.surface import (
 from medseg.measurement import split_components
 from medseg.types import Geometry, Instance, InstanceClass, Instances
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 ROUNDING = 1e-6
 PICAI = MatchingRule("iou", 0.1, "optimal", many_to_one=True)
 LESION = InstanceClass("lesion", "lesion", 1)
@@ -71,8 +70,11 @@ def panoptica_cases(file: Path) -> tuple[list[Check], list[Difference]]:
         checks += [
             Check(name, metric, case[metric], ROUNDING, found.value(metric))
             for metric in ("tp", "fp", "fn", "sq", "rq", "pq")
-            if metric in case
+            if metric in case and (metric != "sq" or case["tp"])
         ]
+        if "sq" in case and not case["tp"]:
+            why = "SQ is a mean over matched pairs: empty without a pair, Panoptica's 0"
+            differences.append(Difference(name, "SQ", why))
         if "dsc" in case:
             got = found.value("class_dice")
             checks.append(Check(name, "global Dice", case["dsc"], ROUNDING, got))
@@ -249,7 +251,7 @@ def main() -> None:
     parser.add_argument("--panoptica", help="interpreter that has Panoptica")
     parser.add_argument("--surface-distance", help="interpreter that has surface-distance")
     arguments = parser.parse_args()
-    reference = arguments.shared / "reference"
+    reference = present(arguments.shared / "reference", "--shared")
     outside = 0
     for title, (checks, differences) in (
         ("Panoptica", panoptica_cases(reference / "panoptica_cases" / "cases.json")),

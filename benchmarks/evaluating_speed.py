@@ -19,11 +19,9 @@ Panoptica 2.1.7 wants an older NumPy, so it has an environment of its own:
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +29,15 @@ import numpy as np
 from evaluating_peers import PANOPTICA
 from scenes import Labels, pair
 from timing import (
-    BY_THE_CLOCK,
-    OF_THE_PROCESSOR,
     Clock,
     Peer,
     Samples,
     interleaved,
     machine,
+    peer_in,
+    print_ratios,
     ratios,
-    spread,
+    speed_arguments,
     untimed,
     verdict,
 )
@@ -129,29 +127,15 @@ def print_agreement(found: Evaluation, answer: dict[str, Any] | None) -> None:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--objects", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--panoptica", help="interpreter that has Panoptica")
-    parser.add_argument("--processor", action="store_true", help="count the processor's seconds")
-    arguments = parser.parse_args()
-    clock = OF_THE_PROCESSOR if arguments.processor else BY_THE_CLOCK
+    about = __doc__.partition("\n")[0]
+    arguments = speed_arguments(about, objects=200, rounds=3, peer="Panoptica")
     pred, ref = pair(arguments.objects, arguments.size)
     print(machine("medseg", "numpy", "numba", "scipy"))
-    print(f"{arguments.objects} x {arguments.objects} objects, {ref.dtype} {ref.shape}\n")
-    with ExitStack() as stack:
-        peer = None
-        if arguments.panoptica is not None:
-            peer = stack.enter_context(Peer(arguments.panoptica, PANOPTICA))
-        seconds, answers = timed(pred, ref, peer, arguments.rounds, clock)
-    print(f"{'':<34}{clock.name:<28}times medseg")
-    for row in ("medseg", *METRICS):
-        if row in seconds:
-            times = spread(ratios(seconds[row], seconds["medseg"]), ".1f")
-            print(f"{row:<34}{spread(seconds[row]):<28}{times}")
-        else:
-            print(f"{row:<34}not run")
+    print(f"{arguments.objects} x {arguments.objects} objects, {ref.dtype} {ref.shape}")
+    with peer_in(arguments.peer, PANOPTICA) as peer:
+        seconds, answers = timed(pred, ref, peer, arguments.rounds, arguments.clock)
+    rows = [(run, run, "medseg") for run in ("medseg", *METRICS)]
+    print_ratios(seconds, rows, arguments.clock)
     if BAR_ROW in seconds:
         times = statistics.median(ratios(seconds[BAR_ROW], seconds["medseg"]))
         print(f"\n{BAR_ROW} over medseg: {times:.1f}", verdict(times, PART, at_least=True))

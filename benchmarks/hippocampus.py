@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from checking import SHARED, present
 
 import medseg
 from medseg.evaluation.overlap import class_dice, volume_error
@@ -27,7 +28,7 @@ from medseg.training.datasets import list_cases, load_case, split_cases
 from medseg.training.recipe import read_recipe
 
 MODEL = "hippocampus-mr"
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "hippocampus_mr"
+DATA = SHARED / "data" / "hippocampus_mr"
 BARS = {"hippocampus_anterior": 0.89, "hippocampus_posterior": 0.875}
 BOTH = "both parts as one"
 VOLUME_BAR, FAILURE = 0.05, 0.6
@@ -63,10 +64,11 @@ def main() -> int:
     parser.add_argument("--model", default=MODEL, help="a shipped name or a package's folder")
     parser.add_argument("--write", action="store_true", help="write the figures to the package")
     arguments = parser.parse_args()
+    data = present(arguments.data, "--data")
     model = medseg.load_model(arguments.model)
     folder = package_folder(arguments.model)
     recipe = read_recipe(folder / RECIPE)
-    cases = split_cases(recipe.data, list_cases(recipe, arguments.data)).held_out
+    cases = split_cases(recipe.data, list_cases(recipe, data)).held_out
     dice: dict[str, list[float]] = {name: [] for name in (*BARS, BOTH)}
     error: dict[str, list[float]] = {name: [] for name in (*BARS, BOTH)}
     found = {}

@@ -1,6 +1,6 @@
 """Every value that medseg gives and a reference knows: IBSI 1, PyRadiomics' cases, MS lesions.
 
-    python benchmarks/measuring_references.py [--shared ../shared]
+    python benchmarks/measuring_references.py [--shared FOLDER]
 
 - IBSI 1, digital phantom, and CT phantom in configuration A (no resampling; the intensity mask is
   what lies in -500 to 400 HU, the morphological mask the drawn one): consensus and tolerance. Where
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK
-from checking import Check, half_last_digit, print_checks
+from checking import SHARED, Check, half_last_digit, present, print_checks
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -34,7 +34,6 @@ from medseg.measurement.shape import MaskShape, mask_shape
 from medseg.measurement.suv import peaks
 from medseg.types import Geometry, Instances, Volume
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 RESEGMENTED_HU = (-500, 400)  # IBSI 1, configuration A
 
 IBSI_SHAPE = {
@@ -187,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shared", type=Path, default=SHARED, help="holds reference/ and data/")
     shared = parser.parse_args().shared
-    reference = shared / "reference"
+    reference = present(shared / "reference", "--shared")
     digital, chest = reference / "ibsi1_digital", reference / "ibsi1_ct"
     outside = print_checks(
         "IBSI 1", ibsi("digital", digital, digital / "ibsi_1_dig_phantom.csv", None)
@@ -200,7 +199,7 @@ def main() -> None:
     stored = baselines(cases / "baseline_shape.csv")
     shapes = [pyradiomics(case, cases, stored[case]) for case in PYRADIOMICS_CASES]
     outside += print_checks("PyRadiomics", [check for case in shapes for check in case])
-    lesions = shared / "data" / "ms_lesion_mr"
+    lesions = present(shared / "data" / "ms_lesion_mr", "--shared")
     files = sorted([*lesions.glob("labels/*.nii.gz"), *lesions.glob("extra_labels/*.nii.gz")])
     outside += print_checks("MS lesions, beside scipy and SimpleITK", ms_lesions(files))
     if outside:

@@ -23,11 +23,9 @@ with a C compiler at hand:
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +34,6 @@ import pandas as pd
 from measuring_peers import PYRADIOMICS, sitk_image, sitk_shapes
 from scenes import Labels, as_many_voxels, ellipsoids, painted
 from timing import (
-    BY_THE_CLOCK,
-    OF_THE_PROCESSOR,
     Clock,
     Peer,
     Samples,
@@ -45,8 +41,10 @@ from timing import (
     in_fresh_process,
     interleaved,
     machine,
+    peer_in,
+    print_ratios,
     ratios,
-    spread,
+    speed_arguments,
     untimed,
     verdict,
 )
@@ -109,10 +107,9 @@ def timed(
     return interleaved(runs, rounds, clock)
 
 
-def print_times(seconds: dict[str, Samples], objects: int, clock: Clock) -> None:
-    """The table of times: medians, ranges and ratios to medseg on the same volume."""
-    print(f"\n{'':<34}{clock.name:<26}times medseg")
-    rows = (
+def rows_of(objects: int) -> tuple[tuple[str, str, str], ...]:
+    """Title and run of each row of the table, and medseg's run on the same volume."""
+    return (
         (f"medseg, {objects} objects", "medseg", "medseg"),
         ("SimpleITK, 1 thread", "SimpleITK", "medseg"),
         ("SimpleITK, 2 threads", "SimpleITK, 2 threads", "medseg"),
@@ -120,12 +117,6 @@ def print_times(seconds: dict[str, Samples], objects: int, clock: Clock) -> None
         (f"medseg, {MORE_OBJECTS * objects} objects", "medseg, many", "medseg, many"),
         ("SimpleITK, 1 thread", "SimpleITK, many", "medseg, many"),
     )
-    for name, run, ours in rows:
-        if run not in seconds:
-            print(f"{name:<34}not run")
-            continue
-        times = spread(ratios(seconds[run], seconds[ours]), ".1f")
-        print(f"{name:<34}{spread(seconds[run]):<26}{times}")
 
 
 def print_verdicts(seconds: dict[str, Samples], used: dict[str, float]) -> None:
@@ -153,30 +144,20 @@ def print_verdicts(seconds: dict[str, Samples], used: dict[str, float]) -> None:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--objects", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pyradiomics", help="interpreter that has PyRadiomics")
-    parser.add_argument("--processor", action="store_true", help="count the processor's seconds")
-    arguments = parser.parse_args()
-    clock = OF_THE_PROCESSOR if arguments.processor else BY_THE_CLOCK
+    about = __doc__.partition("\n")[0]
+    arguments = speed_arguments(about, objects=300, rounds=5, peer="PyRadiomics")
     few, many = volumes(arguments.size, arguments.objects)
     voxels = [int(np.count_nonzero(labels)) for labels in (few, many)]
     print(machine("medseg", "numpy", "numba", "pandas", "SimpleITK"))
     print(f"{few.dtype} {few.shape}, {voxels[0]} and {voxels[1]} voxels in objects")
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "labels.npy"
         np.save(file, few)
         used = in_fresh_process(MEMORY, str(file))
-        peer = None
-        if arguments.pyradiomics is not None:
-            spacing = [str(mm) for mm in SPACING_MM]
-            peer = stack.enter_context(
-                Peer(arguments.pyradiomics, PYRADIOMICS, str(file), *spacing)
-            )
-        seconds = timed(few, many, peer, arguments.rounds, clock)
-    print_times(seconds, arguments.objects, clock)
+        spacing = [str(mm) for mm in SPACING_MM]
+        with peer_in(arguments.peer, PYRADIOMICS, str(file), *spacing) as peer:
+            seconds = timed(few, many, peer, arguments.rounds, arguments.clock)
+    print_ratios(seconds, rows_of(arguments.objects), arguments.clock)
     print_verdicts(seconds, used)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -9,7 +10,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -33,6 +35,27 @@ class Clock(NamedTuple):
 
 BY_THE_CLOCK = Clock("seconds", time.perf_counter, "seconds")
 OF_THE_PROCESSOR = Clock("processor's seconds", time.process_time, "busy")
+
+
+def speed_arguments(about: str, *, objects: int, rounds: int, peer: str) -> argparse.Namespace:
+    """What a speed benchmark was asked for: size, objects, rounds, `peer` and `clock`.
+
+    `peer` names the package whose interpreter may be given, None where it was not.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--objects", type=int, default=objects)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument(f"--{peer.lower()}", dest="peer", help=f"interpreter that has {peer}")
+    parser.add_argument(
+        "--processor",
+        dest="clock",
+        action="store_const",
+        const=OF_THE_PROCESSOR,
+        default=BY_THE_CLOCK,
+        help="count the processor's seconds",
+    )
+    return parser.parse_args()
 
 
 def interleaved(
@@ -70,6 +93,19 @@ def spread(samples: Sequence[float], form: str = ".3f") -> str:
 def ratios(of: Sequence[float], over: Sequence[float]) -> Samples:
     """The ratio in each round, of two runs that were timed in turn."""
     return [a / b for a, b in zip(of, over, strict=True)]
+
+
+def print_ratios(
+    seconds: Mapping[str, Samples], rows: Sequence[tuple[str, str, str]], clock: Clock
+) -> None:
+    """A line for each (title, run, run that it is divided by): medians, ranges and ratios."""
+    print(f"\n{'':<34}{clock.name:<28}times medseg")
+    for title, run, over in rows:
+        if run in seconds:
+            times = spread(ratios(seconds[run], seconds[over]), ".1f")
+            print(f"{title:<34}{spread(seconds[run]):<28}{times}")
+        else:
+            print(f"{title:<34}not run")
 
 
 def verdict(value: float, bar: float, *, at_least: bool) -> str:
@@ -170,3 +206,13 @@ class Peer:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+@contextmanager
+def peer_in(python: str | None, script: str, *arguments: str) -> Iterator[Peer | None]:
+    """The peer in the interpreter that was given; None where none was."""
+    if python is None:
+        yield None
+    else:
+        with Peer(python, script, *arguments) as peer:
+            yield peer

@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 from medseg.compiled import compiled
 
 Weights = NDArray[np.int64]
+LEAST_PATIENTS = 10
+"""Below this many patients no interval is given.
+
+Of three patients one resample in 27 holds the same one three times, so that a 95 % interval ends at
+single patients. Of n independent normal values the percentile interval of their mean is
+1.96 sqrt((n - 1) / n) / t(0.975, n - 1) times as wide as Student's: called 95 %, it holds in 85 %
+of studies of 5 patients, in 90 % of 10, in 93 % of 20.
+"""
 _RECALL_PERCENT = 100
 _NO_SPREAD = 1e-12  # share of the squares below which a variance is rounding
 

@@ -10,13 +10,13 @@ from medseg.evaluation.evaluation import Evaluation, EvaluationSettings
 from medseg.evaluation.lesionwise import case_record
 from medseg.evaluation.summary import summary_table
 from medseg.evaluation.tallies import (
-    ALL,
     OBJECT_COLUMNS,
     RELATION_COLUMNS,
     class_table,
     table,
     tallies,
 )
+from medseg.evaluation.terms import ALL
 from medseg.types import Instances
 
 OneOrMany = Instances | Mapping[str, Instances] | Sequence[Instances]
@@ -39,8 +39,9 @@ def evaluate(
     `patients` names the patient of each case, for the intervals; by default each case is one.
     What an empty side gives stands in docs/evaluating.md.
 
-    Raises ValueError where the sides do not pair, `patients` lacks a case, a score is NaN or a
-    class is named `all`; InputRefused (`grid-mismatch`) where a case lies on two grids.
+    Raises ValueError where the sides do not pair, `patients` lacks a case or a score is NaN;
+    InputRefused where a case lies on two grids (`grid-mismatch`) or a class is named `all`, as
+    all classes together are (`names-invalid`).
     """
     chosen = settings or EvaluationSettings()
     found, wanted = _by_name(pred), _by_name(ref)

@@ -1,7 +1,7 @@
 """Whether the right objects were found: average precision, recall, precision and counts.
 
 Every figure is over masks, pooled over all cases; no object is left out for its size. Each takes
-cases and a rule; `..._of` takes findings, so that who resamples cases matches them once.
+cases and a rule. Intervals by resampling come from `summary`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Findings:
     Shapes: scores, hits, iou (P,) of the predictions that count, in the order of `items`, with
     names (P,) of their classes: further ones of a many-to-one rule are left out. iou is NaN where
     there is no hit. `wanted` holds the number of references of every class that either side
-    knows. `case_score` is the highest score of any prediction, -inf without one.
+    knows.
     """
 
     rule: MatchingRule
@@ -45,7 +45,6 @@ class Findings:
     iou: NDArray[np.float64]
     names: tuple[str, ...]
     wanted: dict[str, int]
-    case_score: float
 
 
 class AveragePrecision(TypedDict):
@@ -126,7 +125,6 @@ def findings(
         iou[counts],
         tuple(pred.items[n].class_name for n in np.flatnonzero(counts)),
         wanted,
-        float(scores.max(initial=-np.inf)),
     )
 
 
@@ -279,11 +277,6 @@ def detection_scores(
         high = scores_of(pred) >= score_threshold
         kept = replace(pred, items=[pred.items[n] for n in np.flatnonzero(high)])
         found.append(findings(kept, ref, one))
-    return detection_scores_of(found)
-
-
-def detection_scores_of(found: Sequence[Findings]) -> DetectionScores:
-    """`detection_scores` of cases that are matched already, all their predictions."""
     pool = pooled(found)
     tp = int(np.count_nonzero(pool.hits))
     fp, fn = pool.hits.size - tp, sum(pool.wanted.values()) - tp
@@ -301,21 +294,9 @@ def case_auroc(cases: Cases) -> float:
 
     Raises ValueError for a score that is NaN.
     """
-    return _auroc(
-        [float(scores_of(pred).max(initial=-np.inf)) for pred, _ in cases],
-        [len(ref) > 0 for _, ref in cases],
-    )
-
-
-def case_auroc_of(found: Sequence[Findings]) -> float:
-    """`case_auroc` of cases that are matched already."""
-    return _auroc(
-        [one.case_score for one in found], [sum(one.wanted.values()) > 0 for one in found]
-    )
-
-
-def _auroc(case_scores: list[float], truths: list[bool]) -> float:
-    scores, truth = np.asarray(case_scores, dtype=np.float64), np.asarray(truths, dtype=np.bool_)
+    tops = [scores_of(pred).max(initial=-np.inf) for pred, _ in cases]
+    scores = np.asarray(tops, dtype=np.float64)
+    truth = np.asarray([len(ref) > 0 for _, ref in cases], dtype=np.bool_)
     positive, negative = scores[truth], np.sort(scores[~truth])
     if not positive.size or not negative.size:
         return float("nan")

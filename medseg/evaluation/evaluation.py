@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from medseg.evaluation.detection import IOUS_3D
 from medseg.evaluation.froc import LUNA16_POINTS
 from medseg.evaluation.matching import MatchingRule
+from medseg.evaluation.terms import ALL, several
 from medseg.io.tables import table_as_rows
 from medseg.measurement.parts import Connectivity
 
@@ -45,6 +46,12 @@ class EvaluationSettings:
     bootstrap_samples: int = 1000
     confidence: float = 0.95
     seed: int = 0
+
+    @property
+    def ap_rules(self) -> tuple[MatchingRule, ...]:
+        """COCO's rule at each IoU threshold; whether classes may differ is as `rule` says."""
+        coco = MatchingRule(within_class=self.rule.within_class)
+        return tuple(replace(coco, threshold=iou) for iou in self.iou_thresholds)
 
     def __post_init__(self) -> None:
         _require(all(0 < one <= 1 for one in self.iou_thresholds), "an IoU threshold", "in (0, 1]")
@@ -99,9 +106,10 @@ class Evaluation:
     splits_and_merges: pd.DataFrame
 
     def __repr__(self) -> str:
-        return f"Evaluation({len(self.cases)} cases, {len(self.objects)} objects)"
+        cases, rows = several(len(self.cases), "case"), several(len(self.objects), "object")
+        return f"Evaluation({cases}, {rows})"
 
-    def value(self, metric: str, class_name: str = "all", size_class: str = "all") -> float:
+    def value(self, metric: str, class_name: str = ALL, size_class: str = ALL) -> float:
         """One figure of `summary`; KeyError where there is no such row."""
         rows = self.summary
         found = rows[

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from medseg.evaluation.bootstrap import LEAST_PATIENTS
 from medseg.evaluation.evaluation import EvaluationSettings
-from medseg.evaluation.matching import MatchingRule
+from medseg.evaluation.terms import ALL, several
 
 Basis = Literal["objects", "iou curve", "rule curve", "cases"]
 
@@ -123,7 +124,9 @@ class Pooled(NamedTuple):
     too_small_pred: int
 
 
-def conditions(metric: str, *, of_size: bool, settings: EvaluationSettings, pooled: Pooled) -> str:
+def conditions(
+    metric: str, class_name: str, size: str, *, settings: EvaluationSettings, pooled: Pooled
+) -> str:
     """Under which conditions a figure holds, as one line that needs no other text beside it."""
     parts = [
         "objects are masks",
@@ -131,11 +134,13 @@ def conditions(metric: str, *, of_size: bool, settings: EvaluationSettings, pool
         _least_size(settings, pooled),
         *_matched(figure(metric).basis, metric, settings),
     ]
+    if untold_across_classes(metric, class_name, settings):
+        parts.append("empty: a curve across classes is one of all classes together")
     if metric == "surface_dice":
         parts.append(f"tolerance {settings.tolerance_mm:g} mm")
     if metric in ("splits", "merges"):
         parts.append(f"a part has at least {settings.split_share:g} of its voxels in the whole")
-    if of_size:
+    if size != ALL:
         parts.append("size by the reference object's volume, a false alarm's by its own")
     return "; ".join([*parts, _interval(settings, pooled)])
 
@@ -163,21 +168,38 @@ def _matched(basis: Basis, metric: str, settings: EvaluationSettings) -> tuple[s
     if basis == "cases":
         scores = "every score" if metric == "case_auroc" else sure
         return scores, "a value a case"
-    named = {
-        ap_name(iou): MatchingRule(threshold=iou).in_words() for iou in settings.iou_thresholds
-    }
-    by = named.get(metric) or _coco_at(settings.iou_thresholds)
+    named = {ap_name(rule.threshold): rule.in_words() for rule in settings.ap_rules}
+    by = named.get(metric) or _at_every_iou(settings)
     return f"matched by {by}", "every score", "objects of all cases pooled"
 
 
-def _coco_at(ious: tuple[float, ...]) -> str:
-    _, rest = MatchingRule().in_words().split("; ", 1)
-    return f"IoU of at least {', '.join(f'{iou:g}' for iou in ious)}; {rest}"
+def _at_every_iou(settings: EvaluationSettings) -> str:
+    _, rest = settings.ap_rules[0].in_words().split("; ", 1)
+    return f"IoU of at least {', '.join(f'{iou:g}' for iou in settings.iou_thresholds)}; {rest}"
+
+
+def untold_across_classes(metric: str, class_name: str, settings: EvaluationSettings) -> bool:
+    """Whether a figure is empty because classes may differ in a pair.
+
+    A prediction then has no class of its own to be ranked in, so curves are of all classes only.
+    """
+    of_classes = class_name != ALL or metric == "map_of_classes"
+    curves = ("iou curve", "rule curve")
+    return of_classes and figure(metric).basis in curves and not settings.rule.within_class
+
+
+def intervals_in_words(settings: EvaluationSettings, patients: int) -> str:
+    """How the intervals of the summary were taken, or why there are none."""
+    if settings.bootstrap_samples == 0:
+        return "none"
+    if patients < LEAST_PATIENTS:
+        return f"none, since resampling tells too little of fewer than {LEAST_PATIENTS} patients"
+    return (
+        f"{100 * settings.confidence:g} %, percentiles of {settings.bootstrap_samples} resamples "
+        f"of patients (seed {settings.seed})"
+    )
 
 
 def _interval(settings: EvaluationSettings, pooled: Pooled) -> str:
-    if pooled.patients < 2 or settings.bootstrap_samples == 0:
-        return f"{pooled.cases} cases of {pooled.patients} patients, no interval"
-    share = f"{100 * settings.confidence:g} %"
-    drawn = f"{settings.bootstrap_samples} resamples of {pooled.patients} patients"
-    return f"{pooled.cases} cases, {share} percentile interval of {drawn}, seed {settings.seed}"
+    of = f"{several(pooled.cases, 'case')} of {several(pooled.patients, 'patient')}"
+    return f"{of}; interval: {intervals_in_words(settings, pooled.patients)}"

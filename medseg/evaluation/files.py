@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from medseg.errors import InputRefused
-from medseg.io import read_instances
-from medseg.io.checks import must_exist, unreadable
+from medseg.evaluation.terms import refuse_class_named_all, several
+from medseg.io import read_instances, require_same_grid
+from medseg.io.formats import file_format
 from medseg.io.instances import holds_segments
 from medseg.io.names import read_names
 from medseg.io.pairs import FilePairs
-from medseg.measurement import split_components
+from medseg.io.tables import csv_rows, read_text
+from medseg.measurement import parts_noted, split_components
 from medseg.measurement.parts import Connectivity
-from medseg.types import InputWarning, InstanceClass, Instances, Kind
+from medseg.types import Geometry, InputWarning, InstanceClass, Instances, Kind
+
+if TYPE_CHECKING:
+    from medseg.io.dicom_out import Source
 
 Progress = Callable[[int, int], None]
 
@@ -29,12 +33,14 @@ class Reading:
     `values`: a value of a label map is one object, or all of a class. With `connectivity` each
     value is split into its connected parts (6, 18 or 26: faces, edges too, corners too); without
     it objects stay as drawn. `names` is a file with the names of values that are classes;
-    segmentations (.seg.nrrd) name their own.
+    segmentations (.seg.nrrd, DICOM) name their own. `source` is the series that DICOM objects were
+    drawn on, which an RTSTRUCT needs.
     """
 
     values: Literal["instance", "class"] = "instance"
     connectivity: Connectivity | None = None
     names: Path | None = None
+    source: Source | None = None
 
     def in_words(self) -> dict[str, str]:
         """How files were read, for a report."""
@@ -68,7 +74,8 @@ class FileCases:
         number in the file. `patients` is one with the columns case and patient.
 
         Raises InputRefused (`table-invalid`, `names-invalid`); a case raises what
-        `read_instances` does. None is left out: without it figures would look better or worse.
+        `read_instances` does, `grid-mismatch` with both files' names, and `names-invalid` for a
+        class named `all`. None is left out: without it figures would look better or worse.
         """
         self._files = files
         cases = [pair.case for pair in files.pairs]
@@ -78,11 +85,14 @@ class FileCases:
         if reading.connectivity is not None:
             kind = "lesion"  # organs are not split
         classes = None if reading.names is None else read_names(reading.names, kind=kind)
+        if reading.names is not None:
+            refuse_class_named_all(classes or (), reading.names.name)
         how = _How(reading, kind, classes)
         sides = {pair.case: pair for pair in files.pairs}
         self.pred = _Side("prediction", {case: sides[case].pred for case in cases}, how)
         self.ref = _Side("reference", {case: sides[case].ref for case in cases}, how)
         self.pred.scores, self.pred.progress = ranked, progress
+        self.pred.partner, self.ref.partner = self.ref, self.pred
 
     @property
     def warnings(self) -> tuple[InputWarning, ...]:
@@ -97,12 +107,7 @@ class FileCases:
             one, other = (", ".join(sorted(side.names)) for side in (self.pred, self.ref))
             detail = f"no class is on both sides: {one} is predicted, {other} the reference"
             found.append(InputWarning("classes-differ", detail))
-        if self.pred.in_parts or self.ref.in_parts:
-            detail = (
-                "masks of one value have several parts, and each mask counts as one object; "
-                "split them by component if the parts are objects"
-            )
-            found.append(InputWarning("mask-in-parts", detail))
+        found += [one for side in (self.pred, self.ref) for one in side.in_parts_noted()]
         return tuple(dict.fromkeys(found))
 
 
@@ -119,9 +124,11 @@ class _Side(Mapping[str, Instances]):
         self.side = side
         self.scores: _Scores | None = None
         self.progress: Progress | None = None
+        self.partner: _Side | None = None
+        self.grids: dict[str, Geometry] = {}
         self.warnings: list[InputWarning] = []
         self.names: set[str] = set()
-        self.in_parts = False
+        self._in_parts: list[tuple[str, InputWarning]] = []
         self._paths, self._how = paths, how
         self._begun = 0
 
@@ -138,7 +145,9 @@ class _Side(Mapping[str, Instances]):
         if self.progress is not None:
             self.progress(self._begun, len(self._paths))
         self._begun += 1
-        found = self._read(self._paths[case])
+        found = self._read(self._paths[case], self._source(case))
+        self.grids[case] = found.geometry
+        self._require_grid_of_partner(case)
         self.warnings += [InputWarning(code, f"{case}: {text}") for code, text in found.warnings]
         self.names.update(item.class_name for item in found)
         if self.scores is not None:
@@ -146,19 +155,54 @@ class _Side(Mapping[str, Instances]):
         connectivity = self._how.reading.connectivity
         if connectivity is not None:
             return split_components(found, connectivity=connectivity)
-        if self._how.reading.values == "instance" and len(found) == 1 and not self.in_parts:
-            self.in_parts = len(split_components(found)) > 1
+        noted = parts_noted(found).warnings[len(found.warnings) :]
+        self._in_parts += [(case, warning) for warning in noted]
         return found
 
-    def _read(self, path: Path) -> Instances:
+    def in_parts_noted(self) -> Iterator[InputWarning]:
+        """One warning where masks in parts count as one object: of the first case, and how many."""
+        if self._in_parts:
+            case, (code, text) = self._in_parts[0]
+            others = len(self._in_parts) - 1
+            more = f" (and so in {several(others, 'more case')})" if others else ""
+            yield InputWarning(code, f"{case}, {self.side}: {text}{more}")
+
+    def _source(self, case: str) -> Source | Geometry | None:
+        """What a SEG or RTSTRUCT is read onto: the series it was drawn on, or the other's grid."""
+        given, other = self._how.reading.source, self.partner
+        if given is not None or other is None:
+            return given
+        sides = {self.side: self._paths[case], other.side: other._paths[case]}
+        if not any(path.is_file() and file_format(path) == "DICOM" for path in sides.values()):
+            return None
+        from medseg.io.dicom_objects import comparing_grid  # pydicom loads here
+
+        return comparing_grid(sides["reference"], sides["prediction"])
+
+    def _read(self, path: Path, source: Source | Geometry | None) -> Instances:
         """Both files of a case have one name, so a refusal says which side it is about."""
         reading, kind, classes = self._how
+        subject = f"{path.name} ({self.side})"
         try:
             named = None if classes is None or holds_segments(path) else classes
-            return read_instances(path, values=reading.values, kind=kind, classes=named)
+            found = read_instances(
+                path, values=reading.values, kind=kind, classes=named, source=source
+            )
         except InputRefused as refused:
-            subject = f"{path.name} ({self.side})"
             raise InputRefused(refused.code, subject, refused.detail, refused.remedy) from refused
+        refuse_class_named_all(found.classes, subject)
+        return found
+
+    def _require_grid_of_partner(self, case: str) -> None:
+        """Refuse a case whose other side was read from another grid, with the names of both."""
+        other = self.partner
+        if other is not None and case in other.grids:
+            require_same_grid(
+                self.grids[case],
+                other.grids[case],
+                f"{self._paths[case].name} ({self.side})",
+                other=f"{other.side} {other._paths[case].name}",
+            )
 
 
 class _Scores:
@@ -216,26 +260,16 @@ def _patients(path: Path, cases: Sequence[str]) -> dict[str, str]:
 
 def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and cells of each row of a CSV table with these columns."""
-    must_exist(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise unreadable(path.name, error) from error
-    except UnicodeDecodeError as error:
-        raise _invalid(path.name, "is no UTF-8 text") from error
-    head = text.split("\n", 1)[0]
-    rows = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head else ",", strict=True)
-    try:
-        rows.fieldnames = [(name or "").strip().lower() for name in rows.fieldnames or ()]
-        lost = [name for name in needed if name not in rows.fieldnames]
+        columns, rows = csv_rows(read_text(path))
+        lost = [name for name in needed if name not in columns]
         if lost:
-            raise _invalid(path.name, f"has no column {lost[0]}, but {', '.join(rows.fieldnames)}")
-        for row in rows:
-            if None in row or None in row.values():
-                raise _invalid(path.name, f"has another number of cells in line {rows.line_num}")
-            yield rows.line_num, {name: value.strip() for name, value in row.items()}
-    except csv.Error as error:
-        raise _invalid(path.name, f"is no CSV table: {error}") from error
+            raise _invalid(
+                path.name, f"has no column {lost[0]}, but {', '.join(columns) or 'none'}"
+            )
+        yield from rows
+    except ValueError as error:
+        raise _invalid(path.name, str(error)) from error
 
 
 def _more(count: int) -> str:

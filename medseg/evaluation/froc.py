@@ -53,10 +53,22 @@ def froc_of(found: Sequence[Findings], fp_per_case: Sequence[float] = LUNA16_POI
         raise ValueError(msg)
     pool = pooled(found)
     wanted = sum(pool.wanted.values())
-    hits, taken, thresholds = curve(pool.scores, pool.hits)
-    alarms = (taken - hits) / max(len(found), 1)  # of no case there is no hit either
-    sensitivity = hits / wanted if wanted else np.full(hits.size, np.nan)
+    thresholds, alarms, sensitivity = froc_points(
+        pool.scores, pool.hits, wanted=wanted, cases=len(found)
+    )
     start = 0.0 if wanted else float("nan")
     steps = np.append(start, sensitivity)
     values = tuple(float(steps[np.searchsorted(alarms, at, side="right")]) for at in fp_per_case)
     return Froc(thresholds, alarms, sensitivity, tuple(fp_per_case), values, float(np.mean(values)))
+
+
+def froc_points(
+    scores: NDArray[np.float64], hits: NDArray[np.bool_], *, wanted: int, cases: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Thresholds, false alarms a case and sensitivity, each (T,), as in `Froc`.
+
+    Shapes: scores and hits (P,) of all predictions that count. Nothing wanted: sensitivity NaN.
+    """
+    found, taken, thresholds = curve(scores, hits)
+    alarms = (taken - found) / max(cases, 1)  # of no case there is no hit either
+    return thresholds, alarms, found / wanted if wanted else np.full(found.size, np.nan)

@@ -11,7 +11,7 @@ import numpy as np
 
 from medseg.evaluation.detection import Findings, findings
 from medseg.evaluation.evaluation import EvaluationSettings
-from medseg.evaluation.matching import Matching, MatchingRule, match, scores_of
+from medseg.evaluation.matching import Matching, match, scores_of
 from medseg.evaluation.overlap import class_names, pair_overlaps
 from medseg.evaluation.sizes import large_enough, size_names, size_positions
 from medseg.evaluation.splits import SplitsMerges, splits_and_merges
@@ -21,6 +21,7 @@ from medseg.evaluation.surface import (
     instance_surface_distances,
     surface_dice,
 )
+from medseg.evaluation.terms import ALL, refuse_class_named_all
 from medseg.evaluation.unions import ClassVoxels, class_voxels
 from medseg.io import require_same_grid
 from medseg.measurement.size import volumes_ml
@@ -36,9 +37,9 @@ class CaseRecord:
     """What one case adds to every figure.
 
     `objects` and `relations` are rows of the evaluation's tables. `found` is by the settings' rule,
-    `at_iou` by COCO's at each IoU threshold, both of predictions of any score; `top_scores` are
-    the highest of each class. `voxels` are of the classes' unions; `too_small_pred` and
-    `too_small_ref` count the objects of each class that were left out.
+    `at_iou` by each of `settings.ap_rules`, both of predictions of any score; `top_scores` are the
+    highest of each class. `voxels` are of the classes' unions; `too_small_pred` and `too_small_ref`
+    count the objects of each class that were left out.
     """
 
     name: str
@@ -59,9 +60,11 @@ def case_record(
 ) -> CaseRecord:
     """Compare two sides of one case; either may hold no object.
 
-    Raises InputRefused (`grid-mismatch`) where the two lie on different grids, ValueError for a
-    score that is NaN.
+    Raises InputRefused where the two lie on different grids (`grid-mismatch`) or a class is named
+    `all` (`names-invalid`), ValueError for a score that is NaN.
     """
+    for side, instances in (("prediction", pred), ("reference", ref)):
+        refuse_class_named_all(instances.classes, f"case {name!r}, {side}")
     subject = f"case {name!r}, prediction"
     require_same_grid(pred.geometry, ref.geometry, subject, other="reference")
     found, wanted = _large(pred, settings), _large(ref, settings)
@@ -78,7 +81,6 @@ def case_record(
         within_class=settings.rule.within_class,
         overlaps=sure_overlaps,
     )
-    coco = [MatchingRule(threshold=iou) for iou in settings.iou_thresholds]
     return CaseRecord(
         name=name,
         classes=class_names(pred, ref),
@@ -89,7 +91,7 @@ def case_record(
         objects=[{"case": name, **row} for row in _object_rows(sure, wanted, matching, settings)],
         relations=[{"case": name, **row} for row in _relation_rows(relations, sure, wanted)],
         found=findings(found, wanted, settings.rule, overlaps=overlaps),
-        at_iou=tuple(findings(found, wanted, rule, overlaps=overlaps) for rule in coco),
+        at_iou=tuple(findings(found, wanted, one, overlaps=overlaps) for one in settings.ap_rules),
         top_scores=_top_scores(found),
     )
 
@@ -155,7 +157,7 @@ def _side_rows(
 ) -> list[dict[str, Any]]:
     """What the table says of each object by itself; in a pair the reference's word counts."""
     volumes = volumes_ml(instances)
-    names = size_names(settings.size_edges_ml) or ("all",)
+    names = size_names(settings.size_edges_ml) or (ALL,)
     rows = []
     for item, volume, size in zip(
         instances, volumes.tolist(), size_positions(volumes, settings.size_edges_ml), strict=True

@@ -81,6 +81,8 @@ def _count_shared(
 ) -> int:  # pragma: no cover - compiled
     """Voxels that two masks share, each (z, y, x) in its own box (6,), as in `boxes`."""
     left, right = max(box[4], other_box[4]), min(box[5], other_box[5])
+    if right <= left:  # a negative end would count from the row's end
+        return 0
     shared = 0
     for z in range(max(box[0], other_box[0]), min(box[1], other_box[1])):
         for y in range(max(box[2], other_box[2]), min(box[3], other_box[3])):

@@ -17,10 +17,9 @@ from medseg.evaluation.evaluation import Evaluation
 from medseg.evaluation.lesionwise import FALSE_ALARM, MATCHED, MISSED
 from medseg.evaluation.pictures import PICTURES, WIDE, one_case_a_patient
 from medseg.evaluation.sizes import size_names
-from medseg.evaluation.tallies import ALL
+from medseg.evaluation.terms import ALL
 from medseg.evaluation.wording import (
     EMPTY,
-    SHORT_NAMES,
     About,
     interval,
     key_figures,
@@ -28,6 +27,7 @@ from medseg.evaluation.wording import (
     overview,
     rows_of,
     settings_in_words,
+    short_name,
     with_unit,
 )
 
@@ -99,25 +99,35 @@ def _result_tables(evaluation: Evaluation) -> Iterator[Table]:
     summary = evaluation.summary
     classes = [name for name in summary["class_name"].unique() if name != ALL]
     if len(classes) > 1:
-        yield _pivot(
-            "By class", "class", _OF_CLASS, {one: rows_of(summary, one) for one in classes}
-        )
+        by_class = {one: rows_of(summary, one) for one in classes}
+        yield _pivot("By class", "class", _names(_OF_CLASS, evaluation), by_class)
     sizes = size_names(evaluation.settings.size_edges_ml)
     by_size = {one: rows_of(summary, ALL, one) for one in sizes}
-    yield _pivot("By size, all classes", "size", _OF_SIZE, by_size)
+    yield _pivot("By size, all classes", "size", _names(_OF_SIZE, evaluation), by_size)
     yield _agreement_table(evaluation)
     yield _case_table(evaluation)
 
 
-def _pivot(caption: str, head: str, names: Sequence[str], of: Mapping[str, pd.DataFrame]) -> Table:
+def _names(metrics: Sequence[str], evaluation: Evaluation) -> dict[str, str]:
+    """Those metrics that were taken, and what they are called."""
+    taken = set(evaluation.summary["metric"])
+    return {
+        name: short_name(name, evaluation.settings) + (" (mm)" if name.endswith("_mm") else "")
+        for name in metrics
+        if name in taken
+    }
+
+
+def _pivot(
+    caption: str, head: str, names: Mapping[str, str], of: Mapping[str, pd.DataFrame]
+) -> Table:
     rows = []
     for one, figures in of.items():
         cells = [
             number(figures["value"].get(name), figures["unit"].get(name, "")) for name in names
         ]
         rows.append([one, *cells])
-    heads = [SHORT_NAMES[name] + (" (mm)" if name.endswith("_mm") else "") for name in names]
-    return Table(caption, (head, *heads), rows)
+    return Table(caption, (head, *names.values()), rows)
 
 
 def _agreement_table(evaluation: Evaluation) -> Table:
@@ -141,13 +151,13 @@ def _agreement_table(evaluation: Evaluation) -> Table:
             shown = _spanned(ccc.ccc, ccc.low, ccc.high, "share")
             rows.append([f"{what}, concordance (CCC)", str(ccc.n), shown, "", ""])
     heads = ("a case, prediction minus reference", "n", "bias or CCC", "lower limit", "upper limit")
-    apart = (
-        ""
-        if one_case_a_patient(evaluation)
-        else ("Some patients have several cases, so these intervals are too narrow.")
-    )
+    said = []
+    if not one_case_a_patient(evaluation):
+        said.append("Some patients have several cases, so these intervals are too narrow.")
+    if evaluation.summary["low"].notna().any():
+        said.append("Those by resampling patients, which ask for neither, are with every figure.")
     caption = "Agreement of cases, with intervals for independent cases and normal differences"
-    return Table(caption, heads, rows, apart)
+    return Table(caption, heads, rows, " ".join(said))
 
 
 def _case_table(evaluation: Evaluation) -> Table:

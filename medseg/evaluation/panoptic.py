@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.evaluation.detection import Cases, Findings, findings, pooled
+from medseg.evaluation.detection import Cases, findings, pooled
 from medseg.evaluation.matching import MatchingRule
 
 ABOVE_HALF = MatchingRule("iou", math.nextafter(0.5, 1.0))
@@ -19,8 +18,9 @@ ABOVE_HALF = MatchingRule("iou", math.nextafter(0.5, 1.0))
 class Quality(NamedTuple):
     """Segmentation, recognition and panoptic quality with the counts behind them.
 
-    sq is the mean IoU of the pairs, rq = tp / (tp + fp / 2 + fn / 2), pq = sq x rq. Without a
-    pair all three are 0; with no object on either side NaN.
+    sq is the mean IoU of the pairs, rq = tp / (tp + fp / 2 + fn / 2), and pq = sq x rq the sum of
+    IoU over the same denominator. Without a pair sq is NaN, since nothing was drawn that could be
+    judged, and rq and pq are 0; with no object on either side all three are NaN.
     """
 
     sq: float
@@ -53,12 +53,7 @@ def panoptic_quality(cases: Cases, rule: MatchingRule = ABOVE_HALF) -> PanopticQ
 
     Raises ValueError for a score that is NaN, InputRefused (`grid-mismatch`).
     """
-    return panoptic_quality_of([findings(*case, rule) for case in cases])
-
-
-def panoptic_quality_of(found: Sequence[Findings]) -> PanopticQuality:
-    """`panoptic_quality` of cases that are matched already."""
-    pool = pooled(found)
+    pool = pooled([findings(*case, rule) for case in cases])
     per_class: dict[str, Quality] = {}
     if pool.rule is not None and pool.rule.within_class:
         for name, wanted in pool.wanted.items():
@@ -78,6 +73,7 @@ def _quality(iou: NDArray[np.float64], predicted: int, wanted: int) -> Quality:
     fp, fn = predicted - tp, wanted - tp
     if tp + fp + fn == 0:
         return Quality(math.nan, math.nan, math.nan, 0, 0, 0)
-    sq = float(iou.mean()) if tp else 0.0
-    rq = 2 * tp / (2 * tp + fp + fn)
+    if tp == 0:
+        return Quality(math.nan, 0.0, 0.0, 0, fp, fn)
+    sq, rq = float(iou.mean()), 2 * tp / (2 * tp + fp + fn)
     return Quality(sq, rq, sq * rq, tp, fp, fn)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from medseg.evaluation.evaluation import Evaluation
 from medseg.evaluation.figures import sensitivity_name
+from medseg.evaluation.froc import froc_points
 from medseg.evaluation.lesionwise import FALSE_ALARM, MATCHED, MISSED
 from medseg.evaluation.plots import (
     Comparison,
@@ -20,8 +19,7 @@ from medseg.evaluation.plots import (
     recall_by_size_figure,
 )
 from medseg.evaluation.sizes import size_names
-from medseg.evaluation.tallies import ALL
-from medseg.evaluation.wording import several
+from medseg.evaluation.terms import ALL, several
 
 FROC, VOLUMES, COUNTS, SIZES = (
     "froc.png",
@@ -66,20 +64,14 @@ def _froc(evaluation: Evaluation) -> Figure:
         note += f"; the curve ends at score {settings.score_threshold:g}"
     elif objects["score"].nunique() == 1:
         note += "; all scores are equal, so the curve is one point"
-    alarms, recall = _curve(objects, cases, wanted)
-    return froc_figure(alarms, recall, rates=rates, at_rates=_estimates(rows), note=note)
-
-
-def _curve(
-    objects: pd.DataFrame, cases: int, wanted: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """False alarms a case and recall, one a distinct score, by falling score."""
     counted = objects[objects["status"].isin([MATCHED, FALSE_ALARM])]
-    found = counted["status"].eq(MATCHED).groupby(counted["score"]).agg(["sum", "size"])
-    found = found.sort_index(ascending=False).cumsum()
-    hits = found["sum"].to_numpy(dtype=np.float64)
-    alarms = (found["size"].to_numpy(dtype=np.float64) - hits) / max(cases, 1)
-    return alarms, hits / wanted if wanted else np.full(hits.size, np.nan)
+    _, alarms, recall = froc_points(
+        counted["score"].to_numpy(),
+        counted["status"].eq(MATCHED).to_numpy(dtype=np.bool_),
+        wanted=wanted,
+        cases=cases,
+    )
+    return froc_figure(alarms, recall, rates=rates, at_rates=_estimates(rows), note=note)
 
 
 def _volumes(evaluation: Evaluation) -> Figure:

@@ -8,8 +8,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-EVERY_SIZE = "all"
-
 _ROUNDING = 1e-6  # a volume below an edge by less than this share is on it: files round spacings
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medseg.evaluation.agreement import normal_quantile
 from medseg.evaluation.bootstrap import (
+    LEAST_PATIENTS,
     Ranking,
     Weights,
     agreements,
@@ -32,7 +33,8 @@ from medseg.evaluation.figures import (
 )
 from medseg.evaluation.lesionwise import FALSE_ALARM, MATCHED, MISSED, CaseRecord
 from medseg.evaluation.sizes import size_names
-from medseg.evaluation.tallies import ALL, Tallies, table
+from medseg.evaluation.tallies import Tallies, table
+from medseg.evaluation.terms import ALL
 
 SUMMARY_COLUMNS = {
     "metric": "str",
@@ -79,7 +81,9 @@ def summary_table(
     settings: EvaluationSettings,
 ) -> pd.DataFrame:
     """Every figure of all classes and of each, and those of objects in every size class too."""
-    samples = Samples(case_weights(patients, settings.bootstrap_samples, settings.seed))
+    enough = len(set(patients)) >= LEAST_PATIENTS
+    drawn = settings.bootstrap_samples if enough else 0
+    samples = Samples(case_weights(patients, drawn, settings.seed))
     place = {name: n for n, name in enumerate(found.cases)}
     of_case = np.asarray([place[name] for name in objects["case"]], dtype=np.int64)
     numbered = objects.assign(case_of=of_case)
@@ -111,7 +115,7 @@ def summary_table(
                     "unit": figure(row.metric).unit,
                     "definition": figure(row.metric).definition,
                     "conditions": conditions(
-                        row.metric, of_size=size != ALL, settings=settings, pooled=pooled_from
+                        row.metric, name, size, settings=settings, pooled=pooled_from
                     ),
                 }
                 for row in of_part
@@ -142,8 +146,7 @@ def object_rows(objects: pd.DataFrame, samples: Samples, *, surface: bool) -> It
     iou = total(matched, objects["iou"].to_numpy())
     yield Row("f1", quotients(tp, both), every)
     yield Row("pq", quotients(iou, both), every)
-    sq = np.where((tp == 0) & (both > 0), 0.0, quotients(iou, tp))
-    yield Row("sq", sq, tp[0])
+    yield Row("sq", quotients(iou, tp), tp[0])
     yield Row("rq", quotients(tp, both), every)
     for metric in ("dice", *(SURFACE_FIGURES if surface else ())):
         values = objects[metric].to_numpy()
@@ -162,40 +165,46 @@ def curve_rows(
     samples: Samples,
     settings: EvaluationSettings,
 ) -> Iterator[Row]:
-    """Average precisions and sensitivities of one class or of all as one pool."""
-    wanted = found["count_ref"][:, found.names.index(name)].sum()
-    precisions = _average_precisions(records, name, samples)
+    """Average precisions and sensitivities of one class or of all as one pool.
+
+    Matched across classes a prediction has no class of its own to be ranked in: all but those of
+    the pool are NaN.
+    """
+    within = settings.rule.within_class
+    told = name == ALL or within
+    wanted = found["count_ref"][:, found.names.index(name)].sum() if told else 0
+    precisions = _average_precisions(records, name, samples, told=told)
     for iou, values in zip(settings.iou_thresholds, precisions, strict=True):
         yield Row(ap_name(iou), values, wanted)
     if settings.iou_thresholds:
         yield Row("map", precisions.mean(axis=0), wanted)
         if name == ALL:
-            of_classes = (
-                np.stack(
-                    [
-                        _average_precisions(records, one, samples).mean(axis=0)
-                        for one in found.names[:-1]
-                    ]
-                )
-                if len(found.names) > 1
-                else np.empty((0, len(samples.weights)))
-            )
+            of_classes = np.asarray(
+                [
+                    _average_precisions(records, one, samples, told=within).mean(axis=0)
+                    for one in found.names[:-1]
+                ]
+            ).reshape(-1, len(samples.weights))
             there = ~np.isnan(of_classes)
             total = np.where(there, of_classes, 0.0).sum(axis=0)
             yield Row("map_of_classes", quotients(total, there.sum(axis=0)), there[:, 0].sum())
-    if settings.fp_per_case and (name == ALL or settings.rule.within_class):
+    if settings.fp_per_case:
         ranking = _ranking([record.found for record in records], name)
         curve = ranking.sensitivities(samples.weights, settings.fp_per_case).T
+        curve = curve if told else np.full_like(curve, np.nan)
         for rate, values in zip(settings.fp_per_case, curve, strict=True):
             yield Row(sensitivity_name(rate), values, wanted)
         yield Row("cpm", curve.mean(axis=0), wanted)
 
 
-def _average_precisions(records: Sequence[CaseRecord], name: str, samples: Samples) -> _Floats:
-    """At each IoU threshold and of each sample, (thresholds, samples)."""
+def _average_precisions(
+    records: Sequence[CaseRecord], name: str, samples: Samples, *, told: bool
+) -> _Floats:
+    """At each IoU threshold and of each sample, (thresholds, samples); NaN where not `told`."""
     at_each = zip(*(record.at_iou for record in records), strict=True)
     found = [_ranking(at, name).average_precisions(samples.weights) for at in at_each]
-    return np.asarray(found, dtype=np.float64).reshape(len(found), len(samples.weights))
+    shaped = np.asarray(found, dtype=np.float64).reshape(len(found), len(samples.weights))
+    return shaped if told else np.full_like(shaped, np.nan)
 
 
 def _ranking(found: Sequence[Findings], name: str) -> Ranking:

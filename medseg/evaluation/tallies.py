@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from medseg.evaluation.bootstrap import quotients
 from medseg.evaluation.lesionwise import FALSE_ALARM, FURTHER, MATCHED, MISSED, CaseRecord
-
-ALL = "all"
-"""The name under which all classes, or all sizes, stand as one pool."""
+from medseg.evaluation.terms import ALL
 
 OBJECT_COLUMNS: Mapping[str, str] = {
     "case": "str",
@@ -76,11 +74,8 @@ class Tallies:
 
 
 def tallies(records: Sequence[CaseRecord]) -> Tallies:
-    """Add up the records; ValueError for a class of the name `all`."""
+    """Add up the records."""
     names = tuple(dict.fromkeys(name for record in records for name in record.classes))
-    if ALL in names:
-        msg = f"a class named {ALL!r} cannot be told from all classes; give it another name"
-        raise ValueError(msg)
     place = {name: n for n, name in enumerate(names)}
     keys = (
         *("tp", "fp", "fn", "further", "iou", "splits", "merges"),
@@ -122,13 +117,12 @@ def class_table(found: Tallies) -> pd.DataFrame:
     width = len(found.names)
     tp, fp, fn = found["tp"], found["fp"], found["fn"]
     missed = fp / 2 + fn / 2
-    quality = quotients(found["iou"], tp)
     figures = {
         "precision": quotients(tp, tp + fp),
         "recall": quotients(tp, tp + fn),
         "f1": quotients(tp, tp + missed),
         "pq": quotients(found["iou"], tp + missed),
-        "sq": np.where((tp == 0) & (missed > 0), 0.0, quality),
+        "sq": quotients(found["iou"], tp),
         "rq": quotients(tp, tp + missed),
         "dice": found.dice,
     }

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from medseg.evaluation.evaluation import Evaluation, EvaluationSettings
+from medseg.evaluation.figures import intervals_in_words
 from medseg.evaluation.lesionwise import FALSE_ALARM, FURTHER, MATCHED, MISSED
 from medseg.evaluation.sizes import size_names
-from medseg.evaluation.tallies import ALL
+from medseg.evaluation.terms import ALL, several
 from medseg.types import InputWarning
 
 EMPTY = "–"
@@ -23,13 +24,12 @@ _KEYS = (
     *("recall", "precision", "f1", "pq", "map", "cpm", "dice", "hd95_mm"),
     *("volume_error_absolute", "volume_ccc", "count_ccc"),
 )
-SHORT_NAMES: Mapping[str, str] = MappingProxyType(
+_SHORT_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "recall": "Recall",
         "precision": "Precision",
         "f1": "F1",
         "pq": "Panoptic quality",
-        "map": "mAP",
         "cpm": "CPM",
         "dice": "Dice of pairs",
         "hd95_mm": "HD95 of pairs",
@@ -67,16 +67,18 @@ def settings_in_words(evaluation: Evaluation, about: About) -> Iterator[tuple[st
     yield "matching", settings.rule.in_words()
     yield "scores", _scores_in_words(evaluation)
     ious = ", ".join(f"{iou:g}" for iou in settings.iou_thresholds)
-    how = "by falling score, one to one and always within class, without a cap on objects"
-    yield "AP and mAP", f"101 recalls, IoU of at least {ious}, {how}"
+    classes = "within class" if settings.rule.within_class else "whatever the class"
+    how = f"by falling score, one to one, {classes}, without a cap on objects"
+    yield "AP and mAP", f"101 recalls, IoU of at least {ious}, {how}" if ious else "not taken"
     rates = ", ".join(f"{rate:g}" for rate in settings.fp_per_case)
-    yield "FROC and CPM", f"read by step, without interpolation, at {rates} false alarms a case"
+    froc = f"read by step, without interpolation, at {rates} false alarms a case"
+    yield "FROC and CPM", froc if rates else "not taken"
     surface = f"tolerance {settings.tolerance_mm:g} mm" if settings.surface else "not measured"
     yield "surface Dice", surface
     sizes = ", ".join(size_names(settings.size_edges_ml))
     yield "size classes", f"{sizes}, by the volume of the reference object" if sizes else "none"
     yield "pooling", "objects of all cases and classes as one pool, unless a table says otherwise"
-    yield "intervals", _interval_in_words(settings)
+    yield "intervals", intervals_in_words(settings, evaluation.cases["patient"].nunique())
 
 
 def overview(evaluation: Evaluation) -> str:
@@ -90,9 +92,13 @@ def overview(evaluation: Evaluation) -> str:
     return f"{of}, {both[0]}, {both[1]}"
 
 
-def several(count: int, what: str) -> str:
-    """The count and its thing, which is plural unless there is one."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def short_name(metric: str, settings: EvaluationSettings) -> str:
+    """What a main figure is called on cards and in tables; of mAP also over which IoU it is."""
+    if metric != "map":
+        return _SHORT_NAMES[metric]
+    ious = settings.iou_thresholds
+    ends = [f"{iou:.2f}" if round(iou, 2) == iou else f"{iou:g}" for iou in (ious[0], ious[-1])]
+    return f"mAP at IoU {ends[0]}" if len(ious) == 1 else f"mAP over IoU {'–'.join(ends)}"
 
 
 def key_figures(evaluation: Evaluation) -> Iterator[tuple[str, str, str, str]]:
@@ -101,7 +107,8 @@ def key_figures(evaluation: Evaluation) -> Iterator[tuple[str, str, str, str]]:
     for name in _KEYS:
         if name in rows:
             row = rows[name]
-            yield SHORT_NAMES[name], with_unit(row), interval(row), str(row["definition"])
+            called = short_name(name, evaluation.settings)
+            yield called, with_unit(row), interval(row), str(row["definition"])
 
 
 def rows_of(summary: pd.DataFrame, class_name: str, size: str = ALL) -> pd.DataFrame:
@@ -150,12 +157,3 @@ def _scores_in_words(evaluation: Evaluation) -> str:
             "and rank nothing"
         )
     return text
-
-
-def _interval_in_words(settings: EvaluationSettings) -> str:
-    if settings.bootstrap_samples == 0:
-        return "none"
-    return (
-        f"{100 * settings.confidence:g} %, percentiles of {settings.bootstrap_samples} resamples "
-        f"of patients (seed {settings.seed})"
-    )

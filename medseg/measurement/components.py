@@ -45,8 +45,14 @@ def _component(item: Instance, labels: NDArray[Any], number: int, inside: Box) -
         slice(part.start + outer.start, part.stop + outer.start)
         for part, outer in zip(inside, item.box, strict=True)
     )
-    probability = None if item.probability is None else item.probability[inside].copy()
-    return replace(item, box=(z, y, x), mask=labels[inside] == number, probability=probability)
+    crop = item.probability
+    return replace(
+        item,
+        box=(z, y, x),
+        mask=labels[inside] == number,
+        probability=None if crop is None else crop[item.core][inside].copy(),
+        probability_box=None,
+    )
 
 
 def _first_voxel(item: Instance) -> tuple[int, ...]:

@@ -168,14 +168,16 @@ RECIST_COLUMNS = (
         "measurable",
         "",
         "Longest diameter at least 10 mm, of nodes the short one at least 15 mm; where slices are "
-        "thicker than 5 mm at least two thicknesses. Empty where thickness or plane is unknown.",
+        "thicker than 5 mm at least two thicknesses. Empty where thickness or plane is unknown, "
+        "and for an object in several parts: its diameters cross gaps.",
         dtype="boolean",
     ),
     _recist(
         "node_status",
         "",
-        "Nodes by short axis: target (at least 15 mm), non-target (10 to below 15), normal. Empty "
-        "for other classes.",
+        "Nodes by short axis: target (at least 15 mm), non-target (10 to below 15), normal; where "
+        "slices are too thick for a target, non-target. Empty for other classes, and where "
+        "recist_measurable is: thickness or plane unknown, several parts.",
         dtype="str",
     ),
     _recist(

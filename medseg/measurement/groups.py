@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from medseg.measurement.intensity import Intensities
 from medseg.measurement.notes import Measured, Notes
 from medseg.measurement.organs import OrganRelations
 from medseg.measurement.partial_volume import partial_volumes
-from medseg.measurement.relations import component_counts, nearest_lesions
+from medseg.measurement.relations import nearest_lesions
 from medseg.measurement.shape import shapes
 from medseg.measurement.size import (
     boxes,
@@ -23,6 +24,9 @@ from medseg.measurement.size import (
 )
 from medseg.measurement.suv import suv_peaks, total_lesion_glycolysis_g
 from medseg.types import Instances, Volume
+
+HALF = 0.5
+"""Part of a lesion below which `organ` is said to hold less than half of it."""
 
 _STATISTICS = ("mean", "std", "min", "max", "median", "p10", "p25", "p75", "p90")
 
@@ -114,8 +118,10 @@ def _why_no_suv(volume: Volume | None) -> str:
     return f"the image is in {volume.unit}, not SUVbw"
 
 
-def relation_columns(instances: Instances, around: OrganRelations) -> Measured:
-    """Border, parts, the nearest lesion, and the organ around or near."""
+def relation_columns(
+    instances: Instances, around: OrganRelations, parts: NDArray[np.int64]
+) -> Measured:
+    """Border, `parts` (N,), the nearest lesion, and the organ around or near."""
     notes = Notes(len(instances))
     lesion = np.asarray([item.kind == "lesion" for item in instances.items], dtype=np.bool_)
     near = nearest_lesions(instances)
@@ -124,9 +130,11 @@ def relation_columns(instances: Instances, around: OrganRelations) -> Measured:
     notes.where(lesion & np.isnan(around.fraction_inside), "relations: no organs were given")
     outside = np.asarray([bool(name) for name in around.nearest_organ], dtype=np.bool_)
     notes.where(outside, "relations: outside every organ")
+    little = (around.fraction_inside > 0) & (around.fraction_inside < HALF)
+    notes.where(little, "relations: less than half of it lies in its organ")
     return {
         "touches_border": touches_border(instances),
-        "component_count": component_counts(instances),
+        "component_count": parts,
         "nearest_lesion_id": pd.arrays.IntegerArray(near.id, near.id == 0),
         "nearest_lesion_mm": near.distance_mm,
         "organ": [name or None for name in around.organ],

@@ -19,9 +19,10 @@ from medseg.types import Instance, Instances
 class OrganRelations:
     """Where each instance lies, all (N,) in the order of `items`.
 
-    `organ` holds most of the lesion's voxels and `fraction_inside` is their share; outside every
-    organ they are "" and 0, and `nearest_organ` and `distance_mm` say which is nearest (else ""
-    and NaN). An instance of kind organ, and every one where no organ was given, has "" and NaN.
+    `organ` holds more of the lesion's voxels than any other, be it few of them, and
+    `fraction_inside` is their share; outside every organ they are "" and 0, and `nearest_organ` and
+    `distance_mm` say which is nearest (else "" and NaN). An instance of kind organ, and every one
+    where no organ was given, has "" and NaN.
     """
 
     organ: tuple[str, ...]
@@ -45,7 +46,7 @@ def as_organs(instances: Instances) -> Instances:
 
 
 def organ_relations(instances: Instances, organs: Instances) -> OrganRelations:
-    """For each lesion the organ that holds most of its voxels, or the nearest one.
+    """For each lesion the organ that holds more of its voxels than any other, or the nearest one.
 
     An organ is a class of `organs`; its objects may overlap and count as one. Of organs that hold
     as many voxels, or are as near, the one whose object has the lowest id counts. Distances are
@@ -61,11 +62,12 @@ def organ_relations(instances: Instances, organs: Instances) -> OrganRelations:
         raise ValueError(msg)
     rows = [row for row, item in enumerate(instances.items) if item.kind == "lesion"]
     ordered = organs.sorted(lambda item: item.id)
+    classes = tuple(dict.fromkeys(item.class_name for item in ordered.items))
     name, nearest = ([""] * len(instances) for _ in range(2))
     fraction, distance_mm = np.full((2, len(instances)), np.nan)
     if rows and ordered.items:
         for row, meeting in zip(rows, _meeting(instances, rows, ordered), strict=True):
-            name[row], fraction[row] = _holding(instances.items[row], meeting)
+            name[row], fraction[row] = _holding(instances.items[row], meeting, classes)
         outside = [row for row in rows if not name[row]]
         found = _nearest([instances.items[row] for row in outside], ordered)
         for row, (organ, squared_mm2) in zip(outside, found, strict=True):
@@ -81,16 +83,18 @@ def _meeting(instances: Instances, rows: list[int], organs: Instances) -> list[l
     return meeting
 
 
-def _holding(lesion: Instance, organs: list[Instance]) -> tuple[str, float]:
-    """The class of `organs` that holds most of the lesion, and its part; "" and 0 where none."""
+def _holding(
+    lesion: Instance, organs: list[Instance], classes: tuple[str, ...]
+) -> tuple[str, float]:
+    """The class of `organs` with the largest part of the lesion, and that; "" and 0 where none."""
     inside: dict[str, NDArray[np.bool_]] = {}
     for organ in organs:
         own, theirs = common_part(lesion.box, organ.box)
         held = inside.setdefault(organ.class_name, np.zeros(lesion.mask.shape, dtype=np.bool_))
         held[own] |= lesion.mask[own] & organ.mask[theirs]
     voxels = {name: int(np.count_nonzero(held)) for name, held in inside.items()}
-    most = max(voxels, key=lambda name: voxels[name], default="")  # of equal ones the first
-    if not most or not voxels[most]:
+    most = max(classes, key=lambda name: voxels.get(name, 0))  # of equal ones the first
+    if not voxels.get(most):
         return "", 0.0
     return most, voxels[most] / lesion.voxel_count
 

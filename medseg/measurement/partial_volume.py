@@ -46,14 +46,15 @@ def partial_volumes(instances: Instances) -> PartialVolumes:
 
     The estimate is the sum of the probability crop times the volume of a voxel; low counts the
     voxels of at least `LOW_FROM`, high those of at least `HIGH_FROM`. A probability that equals
-    the mask gives the volume three times.
+    the mask gives the volume three times. Where the probability is known around the mask
+    (`probability_box`), that fringe counts as well.
 
     Nothing is given where the crop cannot tell: without probability, where none outside the mask
     was kept although it is below 1 inside, and where a lesion's is higher somewhere outside the
-    mask than inside (another lesion of its class). The crop ends where the mask does; what is
-    given counts as cut where a probability that halves with each voxel from the crop's faces
-    outwards would add more than `MOST_MISSING` to the estimate or to the high volume; beyond the
-    image's border there is nothing. No instance gives arrays of shape (0,).
+    mask than inside (another lesion of its class). What is given counts as cut where a
+    probability that halves with each voxel from the crop's faces outwards would add more than
+    `MOST_MISSING` to the estimate or to the high volume; a face on the image's border is one, but
+    for images of one slice. No instance gives arrays of shape (0,).
     """
     rows = np.full((len(instances), 3), np.nan)
     reasons: list[Reason] = []
@@ -78,27 +79,37 @@ def _why_not(item: Instance) -> Reason:
         return "no probability was kept"
     if not (item.probability.min() >= 0 and item.probability.max() <= 1):  # NaN is neither
         return "probability is not between 0 and 1"
-    outside = item.probability[~item.mask]
-    least, most = item.probability[item.mask].min(), outside.max(initial=0)
+    least, most, known = _inside_and_out(item, item.probability)
     if least == 1 and most == 0:
         return ""
-    if most == 0 and outside.size:
+    if most == 0 and not known:
         return "probability outside the mask was not kept"
     if item.kind == "lesion" and most > least:
         return "probability outside the mask is another object's"
     return ""
 
 
+def _inside_and_out(item: Instance, probability: NDArray[np.float16]) -> tuple[float, float, bool]:
+    """Least probability in the mask, the largest around it, and whether 0 there says anything."""
+    outside = np.ones(probability.shape, dtype=np.bool_)
+    outside[item.core] = ~item.mask
+    least = probability[item.core][item.mask].min()
+    known = item.probability_box is not None or not outside.any()
+    return float(least), float(probability[outside].max(initial=0)), known
+
+
 def _is_cut(item: Instance, probability: NDArray[np.float16], shape: Shape) -> bool:
-    if probability[item.mask].min() == 1 and not probability[~item.mask].any():
+    least, most, _ = _inside_and_out(item, probability)
+    if least == 1 and most == 0:
         return False  # the mask itself: nothing fades
     total, _, high = _counted(probability)
     more, more_high = 0.0, 0
-    for axis, (part, length) in enumerate(zip(item.box, shape, strict=True)):
+    for axis, length in enumerate(shape):
+        if length == 1:
+            continue  # an image of one slice has nothing beside it
         planes = probability.swapaxes(0, axis)
-        for face, at_border in ((planes[0], part.start == 0), (planes[-1], part.stop == length)):
-            if not at_border:
-                more += float(face.sum(dtype=np.float64))  # a half, a quarter, ...: as much again
-                more_high += int(np.count_nonzero(face >= 2 * HIGH_FROM))
-                more_high += int(np.count_nonzero(face >= 4 * HIGH_FROM))
+        for face in (planes[0], planes[-1]):
+            more += float(face.sum(dtype=np.float64))  # a half, a quarter, ...: as much again
+            more_high += int(np.count_nonzero(face >= 2 * HIGH_FROM))
+            more_high += int(np.count_nonzero(face >= 4 * HIGH_FROM))
     return more > MOST_MISSING * total or more_high > MOST_MISSING * high

@@ -22,18 +22,20 @@ from medseg.measurement.recist_rules import (
     recist_values_mm,
     target_organs,
 )
-from medseg.measurement.relations import component_counts
 from medseg.types import Geometry, Instances
 
 
 def recist_columns(
-    instances: Instances, acquired: Acquisition, organs: Sequence[str] | None
+    instances: Instances,
+    acquired: Acquisition,
+    organs: Sequence[str] | None,
+    parts: NDArray[np.int64],
 ) -> Measured:
     """Diameters of the lesions, measurable or not, targets; everything is empty for organs.
 
     `organs` names the organ of each instance ("" where it lies in none), for the rule of two an
-    organ; None where nothing is known of organs. A lesion in several parts is not judged: its
-    diameters cross the gaps between them.
+    organ; None where nothing is known of organs. `parts` (N,) counts the connected parts of each:
+    a lesion in several is not judged, since its diameters cross the gaps between them.
     """
     lesion = np.asarray([item.kind == "lesion" for item in instances.items], dtype=np.bool_)
     lesions = replace(instances, items=[item for item in instances.items if item.kind == "lesion"])
@@ -49,7 +51,7 @@ def recist_columns(
     for which, ends in (("long", found.long_ends_zyx), ("short", found.short_ends_zyx)):
         columns |= _end_columns(which, ends, lesion, instances.geometry)
     node = are_nodes(lesions)
-    whole = component_counts(lesions) == 1
+    whole = parts[lesion] == 1
     judged = [
         one if in_one else None
         for one, in_one in zip(
@@ -81,7 +83,7 @@ def recist_columns(
 def _statuses(
     short_mm: NDArray[np.float64], judged: Sequence[bool | None], node: NDArray[np.bool_]
 ) -> list[str | None]:
-    """The status of each node that was judged; in slices too thick for a target it is none."""
+    """The status of each node that was judged; one too small for thick slices is no target."""
     return [
         None
         if not is_node or one is None

@@ -1,8 +1,12 @@
-"""What is said of the objects before they are measured: left out, or in parts."""
+"""What is said of the objects before they are measured: left out, in parts, or of assumed kind."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medseg.measurement.relations import component_counts
 from medseg.measurement.size import volumes_ml
@@ -10,7 +14,9 @@ from medseg.types import InputWarning, Instances
 
 SMALL_LEFT_OUT = "small-left-out"
 MASK_IN_PARTS = "mask-in-parts"
+KIND_ASSUMED = "kind-assumed"
 _ROUNDING = 1e-9
+_MOST_NAMES = 5
 
 
 def without_small(instances: Instances, *, min_volume_ml: float) -> Instances:
@@ -28,19 +34,59 @@ def without_small(instances: Instances, *, min_volume_ml: float) -> Instances:
         return instances
     kept = [item for item, keep in zip(instances.items, large, strict=True) if keep]
     left_out = len(instances) - len(kept)
-    detail = f"{left_out} of {len(instances)} objects are smaller than {min_volume_ml:g} ml"
-    said = InputWarning(SMALL_LEFT_OUT, f"{detail} and were left out")
-    return replace(instances, items=kept, warnings=(*instances.warnings, said))
+    were = "was" if left_out == 1 else "were"
+    detail = (
+        f"{left_out} of {_counted(len(instances), 'object')} {were} left out, smaller than the "
+        f"minimum volume of {min_volume_ml:g} mL"
+    )
+    return _warned(replace(instances, items=kept), SMALL_LEFT_OUT, detail)
 
 
-def parts_noted(instances: Instances) -> Instances:
-    """The same, with a warning (`mask-in-parts`) where lesions have several parts (26)."""
+def parts_noted(instances: Instances, *, parts: NDArray[np.int64] | None = None) -> Instances:
+    """The same, with a warning (`mask-in-parts`) where lesions have several parts (26).
+
+    `parts` (N,) are those of `component_counts`, for who has them already.
+    """
     lesions = instances.filter(lambda item: item.kind == "lesion")
-    several = int((component_counts(lesions) > 1).sum())
+    if parts is None:
+        counts = component_counts(lesions)
+    else:
+        counts = parts[[item.kind == "lesion" for item in instances.items]]
+    several = int(np.count_nonzero(counts > 1))
     if not several:
         return instances
+    count = "has {} and counts as one object" if several == 1 else "have {} and count as one each"
     detail = (
-        f"{several} of {len(lesions)} lesions have several connected parts and are measured as one "
-        "each; split them by component if the parts are lesions"
+        f"{several} of {_counted(len(lesions), 'lesion')} "
+        f"{count.format('several connected parts')}; split them by component if the parts are "
+        "lesions"
     )
-    return replace(instances, warnings=(*instances.warnings, InputWarning(MASK_IN_PARTS, detail)))
+    return _warned(instances, MASK_IN_PARTS, detail)
+
+
+def kinds_noted(instances: Instances, assumed: Collection[str]) -> Instances:
+    """The same, with a warning (`kind-assumed`) where lesions are of a class in `assumed`.
+
+    Those are the names of classes of which nobody said whether they are organs or lesions.
+    """
+    found = [item for item in instances if item.kind == "lesion" and item.class_name in assumed]
+    if not found:
+        return instances
+    names = [repr(name) for name in dict.fromkeys(item.class_name for item in found)]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    are = (
+        "1 object counts as a lesion, for RECIST too; say the kind if it is an organ"
+        if len(found) == 1
+        else f"{len(found)} objects count as lesions, for RECIST too; say the kind if some are "
+        "organs"
+    )
+    detail = f"nothing says the kind of {', '.join(names[:_MOST_NAMES])}{more}: {are}"
+    return _warned(instances, KIND_ASSUMED, detail)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _warned(instances: Instances, code: str, detail: str) -> Instances:
+    return replace(instances, warnings=(*instances.warnings, InputWarning(code, detail)))

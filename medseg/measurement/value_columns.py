@@ -96,11 +96,14 @@ RELATIONS = (
     _relation(
         "organ",
         "",
-        "The organ that holds most of the lesion. Empty for organs, where no organs were given, "
-        "and outside every organ.",
+        "The organ that holds more of the lesion's voxels than any other, be it a small part of "
+        "them: organ_fraction, and a note below one half. Empty for organs, where no organs were "
+        "given, and outside every organ.",
         dtype="str",
     ),
-    _relation("organ_fraction", "", "Share of the lesion's voxels that lie in that organ."),
+    _relation(
+        "organ_fraction", "", "Share of the lesion's voxels that lie in organ; 0 outside all."
+    ),
     _relation(
         "nearest_organ",
         "",

@@ -109,11 +109,28 @@ def test_a_mask_in_parts_that_counts_as_one_object_is_warned_of(tmp_path) -> Non
     for reading, expected in (
         (Reading(), ["mask-in-parts"]),
         (Reading(connectivity=26), []),
-        (Reading(values="class"), []),
+        (Reading(values="class"), []),  # organs may have parts
     ):
         cases = FileCases(pair, reading)
         assert len(cases.ref["a"]) >= 1
         assert codes(cases) == expected
+
+
+def test_masks_in_parts_are_warned_of_once_a_side_with_the_number_of_cases(tmp_path) -> None:
+    three = labels({1: np.s_[0:2, 0:3, 0:3], 2: np.s_[3:5, 5:8, 5:8]})
+    three[0, 7, 8] = 1  # a part of object 1
+    for side, arrays in (("pred", (three, three, TWO, three)), ("ref", (TWO, TWO, TWO, MASK))):
+        for case, array in zip("abcd", arrays, strict=True):
+            save(tmp_path / side / f"{case}.nii.gz", array)
+    cases = FileCases(pair_files(tmp_path / "pred", tmp_path / "ref"), Reading())
+    for case in "abcd":
+        assert len(cases.pred[case]) + len(cases.ref[case]) >= 3
+    said = [one.detail for one in cases.warnings if one.code == "mask-in-parts"]
+    assert len(said) == 2
+    assert said[0].startswith("a, prediction: 1 of 2 lesions ")
+    assert said[0].endswith("(and so in 2 more cases)")
+    assert said[1].startswith("d, reference: 1 of 1 lesion ")
+    assert "more case" not in said[1]
 
 
 def test_names_are_those_of_the_file_of_names(files, tmp_path) -> None:
@@ -132,7 +149,7 @@ def test_a_segmentation_names_its_own_objects_beside_named_label_maps(tmp_path) 
     cases = FileCases(pair, Reading(values="class", names=names))
     (found,), (wanted,) = cases.pred["ref"], cases.ref["ref"]
     assert (found.class_name, found.score) == (wanted.class_name, 0.25) == ("tumour", 0.25)
-    assert codes(cases) == []
+    assert codes(cases) == ["mask-in-parts"]  # a lesion of two parts, named or not
 
 
 def test_sides_without_a_common_class_are_warned_of(tmp_path) -> None:
@@ -187,7 +204,7 @@ EVERY = f"{SCORES}a,1,1\na,2,1\nb,1,1\n"
     [
         ("case,instance_id\na,1\n", "has no column score"),
         ("instance_id,score\n1,1\n", "has no column case"),
-        ("", "has no column case"),
+        ("", "has no column case, but none"),
         (f"{SCORES}a,1\n", "another number of cells in line 2"),
         (f"{SCORES}a,one,1\n", "instance_id 'one' in line 2"),
         (f"{SCORES}a,-1,1\n", "instance_id '-1'"),
@@ -195,6 +212,7 @@ EVERY = f"{SCORES}a,1,1\na,2,1\nb,1,1\n"
         (f"{SCORES}a,1,nan\n", "score 'nan'"),
         (f"{SCORES}a,1,87\n", "score '87'"),
         (f"{SCORES}a,1,1\na,1,0.5\n", "object 1 of a twice, in line 3"),
+        ("case,instance_id,score,score\na,1,1,0.5\n", "one of them twice"),
         (EVERY, "no score of number 2 in b"),
         (f"{EVERY}b,2,1\nb,3,1\nb,4,1\n", r"a score, but no object of number 3 in b \(and 1 more"),
     ],
@@ -256,3 +274,40 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_side(files, tmp_path, si
 )
 def test_a_reading_says_itself_in_words(reading, words) -> None:
     assert reading.in_words() == {"values of a label map": words}
+
+
+@pytest.mark.parametrize("side", ["prediction", "reference"])
+def test_a_segmentation_with_a_class_named_as_all_classes_are_is_refused(tmp_path, side) -> None:
+    item = Instance.from_mask(MASK == 1, id=1, class_name="all", kind="lesion")
+    assert item is not None
+    write(Instances(GRID, [item], (InstanceClass("all", "lesion", 1),)), tmp_path / "odd.seg.nrrd")
+    save(tmp_path / "even.nii.gz", MASK)
+    files = [tmp_path / "odd.seg.nrrd", tmp_path / "even.nii.gz"]
+    cases = FileCases(pair_files(*(files if side == "prediction" else files[::-1])), Reading())
+    with pytest.raises(InputRefused, match="a class named 'all'") as caught:
+        [(cases.pred[case], cases.ref[case]) for case in cases.pred]
+    said = (caught.value.code, caught.value.subject)
+    assert said == ("names-invalid", f"odd.seg.nrrd ({side})")
+
+
+def test_a_names_file_with_a_class_named_as_all_classes_are_is_refused_at_once(files, tmp_path):
+    names = table(tmp_path / "names.json", '{"1": "all"}')
+    with pytest.raises(InputRefused, match=r"^names.json: .* \[names-invalid\]"):
+        FileCases(files, Reading(values="class", names=names))
+
+
+@pytest.mark.parametrize("first", ["prediction", "reference"])
+def test_another_grid_is_refused_with_both_files_whichever_is_read_first(tmp_path, first) -> None:
+    save(tmp_path / "found.nii.gz", TWO)
+    other = Geometry.from_spacing(GRID.shape, (2.0, 1.0, 1.5))
+    write(Volume(TWO, other), tmp_path / "drawn.nii.gz")
+    cases = FileCases(pair_files(tmp_path / "found.nii.gz", tmp_path / "drawn.nii.gz"), Reading())
+    names = {"prediction": "found.nii.gz", "reference": "drawn.nii.gz"}
+    sides = {"prediction": cases.pred, "reference": cases.ref}
+    (second,) = set(sides) - {first}
+    assert len(sides[first]["drawn"]) == 2
+    with pytest.raises(InputRefused) as caught:
+        sides[second]["drawn"]
+    assert caught.value.code == "grid-mismatch"
+    assert caught.value.subject == f"{names[second]} ({second})"
+    assert f"is not that of the {first} {names[first]}: spacing" in caught.value.detail

@@ -18,7 +18,7 @@ NOTHING = study([])
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=1000)
 def test_pairs_equal_full_arrays_also_where_instances_overlap(seed: int) -> None:
     rng = np.random.default_rng(seed)
     pred, ref = random_pair(rng)
@@ -39,7 +39,7 @@ def test_pairs_equal_full_arrays_also_where_instances_overlap(seed: int) -> None
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=1000)
 def test_class_figures_equal_full_arrays_of_the_union(seed: int) -> None:
     rng = np.random.default_rng(seed)
     pred, ref = random_pair(rng)

@@ -217,7 +217,8 @@ def test_the_page_says_what_was_found_and_how_it_was_counted(found) -> None:
         "matching | IoU of at least 0.5; by falling score",
         "without a cap on objects",
         "pooling | objects of all cases and classes as one pool",
-        "50 resamples of patients (seed 0)",
+        "intervals | none, since resampling tells too little of fewer than 10 patients",
+        "mAP over IoU 0.10–0.50 | ",
         "Missed, the largest first (1)",
         "False alarms, the highest score first (1)",
         "Pairs, the lowest IoU first (2)",
@@ -326,7 +327,9 @@ def test_key_figures_have_value_interval_and_definition(found) -> None:
     keys = {name: rest for name, *rest in key_figures(found)}
     assert keys["F1"][0] == f"{2 / 3:.3f}"
     assert keys["HD95 of pairs"][0].endswith(" mm")
-    assert " to " in keys["F1"][1]
+    assert keys["F1"][1] == ""
+    enough = evaluate([study(squares(0))] * 10, [study(squares(0, 20)), study([])] * 5, SETTINGS)
+    assert " to " in next(interval for _, _, interval, _ in key_figures(enough))
     assert keys["F1"][2] == "2 tp / (2 tp + fp + fn)"
 
 
@@ -351,3 +354,44 @@ def test_key_figures_have_value_interval_and_definition(found) -> None:
 )
 def test_numbers_as_people_read_them(value, unit, text) -> None:
     assert number(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("ious", "name"),
+    [((0.1, 0.3, 0.5), "mAP over IoU 0.10–0.50"), ((0.25,), "mAP at IoU 0.25")],
+)
+def test_map_is_shown_with_its_range_on_cards_and_in_tables(cases, ious, name) -> None:
+    settings = EvaluationSettings(bootstrap_samples=0, iou_thresholds=ious)
+    both = study(squares(0, 20), names=["node", "tumour"])
+    found = evaluate(both, both, settings)
+    assert name in [key for key, *_ in key_figures(found)]
+    text = shown(found).text
+    assert text.count(name) == 2  # the card, and the head of the table by class
+    bare = evaluate(both, both, EvaluationSettings(bootstrap_samples=0, iou_thresholds=()))
+    assert "mAP" not in [key for key, *_ in key_figures(bare)]
+    assert "AP and mAP | not taken" in shown(bare).text
+
+
+def test_what_was_not_measured_has_no_column() -> None:
+    both = study(squares(0, 20), names=["node", "tumour"])
+    heads = [
+        shown(evaluate(both, both, EvaluationSettings(bootstrap_samples=0, surface=one))).text
+        for one in (True, False)
+    ]
+    assert ["HD95 of pairs (mm)" in text for text in heads] == [True, False]
+
+
+def test_both_ways_to_an_interval_of_agreement_are_told_apart() -> None:
+    few = evaluate([study(squares(0))] * 3, [study(squares(0))] * 3, SETTINGS)
+    many = evaluate([study(squares(0))] * 10, [study(squares(0))] * 10, SETTINGS)
+    caption = "with intervals for independent cases and normal differences"
+    other = "Those by resampling patients, which ask for neither, are with every figure."
+    for found, both in ((few, False), (many, True)):
+        text = shown(found).text
+        assert caption in text and (other in text) == both
+
+
+def test_across_classes_the_settings_say_so() -> None:
+    across = EvaluationSettings(MatchingRule(within_class=False), bootstrap_samples=0)
+    words = dict(settings_in_words(evaluate(study([]), study([]), across), About()))
+    assert "one to one, whatever the class, without a cap" in words["AP and mAP"]

@@ -42,7 +42,7 @@ def slow(whole_side, part_side, share, within_class) -> dict[int, tuple[int, ...
     share=st.sampled_from([0.1, 0.25, 0.5, 0.75, 1.0]),
     within_class=st.booleans(),
 )
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=1000)
 def test_splits_and_merges_equal_their_definition(
     seed: int, share: float, within_class: bool
 ) -> None:

@@ -73,7 +73,7 @@ def test_empty_masks_have_the_documented_result(pred, ref, dice, hausdorff, aver
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=1000)
 def test_distances_equal_brute_force_over_all_pairs_of_corners(seed: int) -> None:
     rng = np.random.default_rng(seed)
     spacing = (2.5, 1.0, 0.75)
@@ -138,7 +138,7 @@ def test_a_mask_and_its_complement_have_one_surface() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), sheared=st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=1000)
 def test_instances_on_any_grid_equal_brute_force_in_the_world(seed: int, sheared: bool) -> None:
     rng = np.random.default_rng(seed)
     shape = (6, 7, 5)

@@ -65,6 +65,24 @@ def random_study(
     )
 
 
+def overlapping_masks(
+    rng: np.random.Generator, count: int, shape: Shape, filled: float | None = None
+) -> NDArray[np.bool_]:
+    """`count` masks (count, z, y, x) of scattered voxels that share at least one."""
+    part = rng.choice([0.1, 0.5, 0.9]) if filled is None else filled
+    masks = rng.random((count, *shape)) < part
+    masks[:, *rng.integers(shape)] = True
+    return np.asarray(masks)
+
+
+def as_study(masks: NDArray[np.bool_], linear: NDArray[np.float64]) -> Instances:
+    """Masks (n, z, y, x) as tumours 70,001, 70,002, ... on a grid of these steps."""
+    affine = np.eye(4)
+    affine[:3, :3] = linear
+    items = (instance(mask, 70_001 + n) for n, mask in enumerate(masks))
+    return study(Geometry(masks.shape[1:], affine), *items)
+
+
 def voxels(item: Instance) -> NDArray[np.int64]:
     """Indices (n, 3) of an instance's voxels."""
     return np.argwhere(item.mask) + [part.start for part in item.box]

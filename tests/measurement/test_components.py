@@ -104,20 +104,34 @@ def test_ids_run_by_class_then_by_first_voxel_and_organs_stay_whole() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), connectivity=st.sampled_from([6, 18, 26]))
-@settings(deadline=None, max_examples=60)
-def test_components_equal_a_flood_fill(seed: int, connectivity: Literal[6, 18, 26]) -> None:
+@settings(deadline=None, max_examples=1000)
+def test_components_of_overlapping_lesions_equal_a_flood_fill(
+    seed: int, connectivity: Literal[6, 18, 26]
+) -> None:
     rng = np.random.default_rng(seed)
-    mask = np.zeros((7, 8, 9), dtype=bool)
-    mask[1:6, 2:7, 1:8] = rng.random((5, 5, 7)) < 0.25
-    mask[3, 3, 3] = True
-    probability = rng.random(mask.shape)
+    names = ("node", "tumour", "lung")
+    masks = np.zeros((3, 6, 7, 8), dtype=bool)
+    masks[:, 1:5, 2:6, 1:7] = rng.random((3, 4, 4, 6)) < 0.25
+    masks[:, 3, 3, 3] = True  # the three overlap
+    probability = rng.random(masks.shape[1:])
     found = Instances(
-        Geometry.identity(mask.shape), [instance(mask, 1, "tumour", probability)], CLASSES
+        Geometry.identity(probability.shape),
+        [
+            instance(mask, n, name, probability)
+            for n, (mask, name) in enumerate(zip(masks, names, strict=True), start=1)
+        ],
+        CLASSES,
     )
     parts = split_components(found, connectivity=connectivity)
-    wanted = sorted(flood_fill(mask, connectivity), key=min)
-    assert len(parts) == len(wanted)
-    for part, voxels in zip(parts, wanted, strict=True):
+    wanted = [
+        (name, voxels)
+        for mask, name in zip(masks, names[:2], strict=False)
+        for voxels in sorted(flood_fill(mask, connectivity), key=min)
+    ]
+    whole = {tuple(int(n) for n in index) for index in np.argwhere(masks[2])}
+    wanted.insert(sum(name == "node" for name, _ in wanted), ("lung", whole))
+    assert [part.class_name for part in parts] == [name for name, _ in wanted]
+    for part, (_, voxels) in zip(parts, wanted, strict=True):
         corner = np.array([one.start for one in part.box])
         assert {tuple(int(n) for n in index + corner) for index in np.argwhere(part.mask)} == voxels
         assert part.probability is not None

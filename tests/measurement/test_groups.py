@@ -94,7 +94,7 @@ def test_what_is_not_asked_for_is_not_measured(group: Any, monkeypatch: pytest.M
         "table.intensities": ("intensity", "suv"),
         "groups.suv_peaks": ("suv",),
         "groups.nearest_lesions": ("relations",),
-        "groups.component_counts": ("relations",),
+        "table.component_counts": ("relations", "recist"),
     }
 
     def fail(*_: object, **__: object) -> None:
@@ -254,6 +254,23 @@ def test_organs_among_the_instances_or_given_apart_say_where_lesions_lie() -> No
         .all(axis=None)
     )
     assert alone["notes"].str.contains("relations: no organs were given").all()
+
+
+@pytest.mark.parametrize(("inside", "said"), [(3, True), (6, False), (7, False), (0, False)])
+def test_an_organ_that_holds_less_than_half_of_a_lesion_is_named_with_a_note(
+    inside: int, said: bool
+) -> None:
+    """The lesion's 12 voxels are a row, `inside` of them in the liver, and none in the spleen."""
+    liver = block(1, LIVER, (0, 0, 0), 1, 1, 10 + inside)
+    spleen = InstanceClass("spleen", "organ", 9)
+    lesion = block(2, TUMOUR, (0, 0, 10), 1, 1, 12)
+    found = Instances(
+        GRID, [liver, lesion, block(3, spleen, (5, 0, 0), 1, 1, 1)], (*CLASSES, spleen)
+    )
+    row = measure(found, groups=["relations"]).set_index("instance_id").loc[2]
+    assert row["organ_fraction"] == pytest.approx(inside / 12)
+    assert (row["organ"] == "liver") if inside else pd.isna(row["organ"])
+    assert ("less than half of it lies in its organ" in row["notes"]) is said
 
 
 def test_organs_on_another_grid_are_refused() -> None:

@@ -37,7 +37,7 @@ def test_the_ibsi_phantom_has_its_consensus_values(shared_data: Path, skip_unles
 
 
 @given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["int16", "uint8", "float32"]))
-@settings(max_examples=60)
+@settings(max_examples=1000)
 def test_statistics_of_overlapping_instances_equal_those_of_a_list_of_values(
     seed: int, kind: str
 ) -> None:

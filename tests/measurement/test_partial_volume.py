@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,16 @@ def with_probability(
     )
     assert made is not None
     return made
+
+
+def widened(
+    mask: NDArray[np.bool_], probability: NDArray[np.float64], class_name: str = "tumour"
+) -> Instance:
+    """The instance with the probability of the whole image."""
+    z, y, x = (slice(0, length) for length in mask.shape)
+    whole = probability.astype(np.float16)
+    bare = with_probability(mask, probability, class_name)
+    return replace(bare, probability=whole, probability_box=(z, y, x))
 
 
 def measured(mask: NDArray[np.bool_], probability: NDArray[np.float64]) -> PartialVolumes:
@@ -71,12 +82,45 @@ def test_what_is_not_cut_is_within_a_twentieth_however_small_or_blurred(
         assert found.high_ml == pytest.approx([np.count_nonzero(probability >= 0.25)], rel=0.05)
 
 
+@pytest.mark.parametrize("blur", [0.5, 1.0])
+@pytest.mark.parametrize("radius", [1.5, 3.0, 6.0])
+def test_with_its_fringe_a_small_blurred_ball_has_its_closed_form_volume(
+    radius: float, blur: float
+) -> None:
+    probability = blurred_ball(radius, blur)
+    item = widened(probability >= min(0.5, probability.max() / 2), probability)
+    found = partial_volumes(study(grid(probability.shape), item))
+    assert found.reasons == ("",) and not found.cut[0]
+    assert found.estimate_ml == pytest.approx([4 / 3 * math.pi * radius**3], rel=0.05)
+    assert found.high_ml == pytest.approx([np.count_nonzero(probability >= 0.25)])
+
+
+def test_a_fringe_of_zeros_says_that_nothing_fades_there() -> None:
+    mask = np.zeros((7, 7, 7), dtype=bool)
+    mask[2:5, 2:5, 2:5] = True
+    mask[2, 2, 2] = False
+    probability = np.where(mask, 0.9, 0.0)
+    found = partial_volumes(study(grid(mask.shape), widened(mask, probability)))
+    assert found.reasons == ("",) and not found.cut[0]
+    assert found.estimate_ml == pytest.approx([26 * 0.9], rel=1e-3)
+    assert measured(mask, probability).reasons == ("probability outside the mask was not kept",)
+
+
+def test_another_lesion_in_the_fringe_is_seen() -> None:
+    mask = np.zeros((7, 7, 9), dtype=bool)
+    mask[2:5, 2:5, 2:5] = True
+    probability = np.where(mask, 0.8, 0.1)
+    probability[3, 3, 7] = 0.9
+    found = partial_volumes(study(grid(mask.shape), widened(mask, probability)))
+    assert found.reasons == ("probability outside the mask is another object's",)
+
+
 def test_sum_and_both_counts_are_as_worked_out_by_hand() -> None:
     probability = np.full((1, 12, 12), 1.0)
     probability[0, 0], probability[0, :, 0] = 0.25, 0.5
     probability[0, 11] = probability[0, :, 11] = 0.75
     found = measured(probability >= 0.5, probability)
-    assert found.reasons == ("",) and not found.cut[0]  # the image ends where the crop does
+    assert found.reasons == ("",) and found.cut[0]  # the image's border cuts it
     # Ten rows of 0.5 + 10 + 0.75, the first 0.5 + 10 x 0.25 + 0.75, the last 12 x 0.75.
     assert found.estimate_ml == pytest.approx([112.5 + 3.75 + 9])
     assert found.low_ml == pytest.approx([10 * 11 + 1 + 12])
@@ -85,26 +129,40 @@ def test_sum_and_both_counts_are_as_worked_out_by_hand() -> None:
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("side", [(1, 0), (0, 1)])
-def test_a_crop_that_ends_inside_the_image_may_hide_more(axis: int, side: tuple[int, int]) -> None:
+def test_a_crop_may_hide_more_where_it_ends_inside_the_image_and_at_its_border(
+    axis: int, side: tuple[int, int]
+) -> None:
     mask = np.ones((6, 6, 6), dtype=bool)
-    assert not measured(mask, np.full(mask.shape, 0.9)).cut[0]
+    assert measured(mask, np.full(mask.shape, 0.9)).cut[0]
     room = [side if n == axis else (0, 0) for n in range(3)]
     wider = np.pad(mask, room)
     found = measured(wider, np.where(wider, 0.9, 0.4))
     assert found.reasons == ("",) and found.cut[0]
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_image_of_one_slice_has_nothing_beside_it(axis: int) -> None:
+    mask = np.zeros((9, 9), dtype=bool)
+    mask[2:7, 2:7] = True
+    faint = np.zeros((9, 9))
+    faint[1:8, 1:8] = 0.3
+    mask, faint = (np.expand_dims(one, axis) for one in (mask, faint))
+    item = widened(mask, np.where(mask, 0.9, faint))
+    found = partial_volumes(study(grid(mask.shape), item))
+    assert found.reasons == ("",) and not found.cut[0]
+    assert found.estimate_ml == pytest.approx([25 * 0.9 + 24 * 0.3], rel=1e-3)
+
+
 @pytest.mark.parametrize(("last", "cut"), [(1.0, True), (0.75, False)])
 def test_a_face_may_hide_two_voxels_that_count_where_it_is_certain_and_else_one(
     last: float, cut: bool
 ) -> None:
-    mask = np.zeros((1, 1, 33), dtype=bool)
-    mask[..., :30] = True
-    probability = np.where(mask, 1.0, 0.0)
-    probability[..., 0], probability[..., 29] = 0.5, last
+    mask = np.ones((1, 1, 30), dtype=bool)
+    probability = np.ones(mask.shape)
+    probability[..., 0], probability[..., 29] = 0.25, last
     found = measured(mask, probability)  # 2 of 30 are more than a twentieth, 1 of 30 is not
     assert found.reasons == ("",) and found.cut[0] == cut
-    assert found.estimate_ml == pytest.approx([28 + 0.5 + last])
+    assert found.estimate_ml == pytest.approx([28 + 0.25 + last])
 
 
 def test_a_probability_that_is_the_mask_gives_the_volume_three_times() -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medseg.measurement.recist import recist_diameters
@@ -190,6 +190,7 @@ def test_of_equal_ones_the_first_is_proposed() -> None:
         max_size=15,
     )
 )
+@settings(max_examples=1000)
 def test_a_proposal_keeps_the_rules_and_leaves_out_nothing_larger(rows) -> None:
     values, able, organs = ([row[n] for row in rows] for n in range(3))
     chosen = propose_targets(values, able, organs).tolist()

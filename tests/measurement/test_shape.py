@@ -1,12 +1,12 @@
-"""Shape: closed forms, the references of IBSI and PyRadiomics, slow loops, degenerate masks."""
+"""Shape: closed forms, the references of IBSI and PyRadiomics, slow loops."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
-from itertools import permutations, product
+from dataclasses import astuple, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,43 +14,12 @@ import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from relation_cases import as_study, overlapping_masks
+from shape_cases import CUBES, SHEARED, Array, Mask, on_grid, turned
 from skimage.measure import marching_cubes, mesh_surface_area
 
 from medseg.measurement.mesh import _triangles, cell_areas_mm2, cell_excess
-from medseg.measurement.shape import MaskShape, Shapes, mask_shape, shapes
-from medseg.types import Geometry, Instance, InstanceClass, Instances, reoriented_array
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-
-CUBES = (1.0, 1.0, 1.0)
-LENGTHS = ("diameter_3d_mm", "axis_major_mm", "axis_minor_mm", "axis_least_mm")
-SHEARED = np.array([[0.5, 0.0, 2.0], [0.0, 3.0, 1.0], [4.0, 0.0, 0.0]])
-"""Columns z, y, x lead to (0.5, 0, 4), (0, 3, 0) and (2, 1, 0) mm; determinant -24 mm3."""
-
-
-def on_grid(mask: Mask, linear: Array) -> MaskShape:
-    """Shape of one mask on a grid of any steps."""
-    affine = np.eye(4)
-    affine[:3, :3] = linear
-    found = shapes(Instances.from_labelmap(mask.astype(np.uint8), Geometry(mask.shape, affine)))
-    return MaskShape(*(float(value[0]) for value in astuple(found)))
-
-
-def turned(rng: np.random.Generator) -> Array:
-    """A rotation, uniform over all orientations."""
-    matrix, upper = np.linalg.qr(rng.normal(size=(3, 3)))
-    matrix = matrix * np.sign(np.diag(upper))
-    return matrix * np.linalg.det(matrix)
-
-
-def blob(seed: int, shape: tuple[int, int, int] = (9, 11, 13)) -> Mask:
-    """A ragged object, with cavities and diagonal contacts."""
-    rng = np.random.default_rng(seed)
-    points = (np.indices(shape).transpose(1, 2, 3, 0) + 0.5) / shape * 2 - 1
-    return (np.linalg.norm(points, axis=-1) < 0.9) & (rng.random(shape) < 0.8)
-
+from medseg.measurement.shape import MaskShape, mask_shape, shapes
 
 # Closed forms
 
@@ -237,33 +206,45 @@ def test_of_a_smooth_object_the_mesh_is_that_of_scikit_image(linear: Array) -> N
 # Slow loops
 
 
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    shape=st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 70)),
-    filled=st.sampled_from([0.1, 0.5, 0.9]),
-)
-@settings(max_examples=60)
-def test_every_measure_equals_a_loop_over_cells_and_voxels(seed, shape, filled) -> None:
-    rng = np.random.default_rng(seed)
-    mask = rng.random(shape) < filled
-    mask[tuple(rng.integers(shape))] = True
-    linear = rng.normal(size=(3, 3)) + 2 * np.eye(3)
+def slow_surface(mask: Mask, linear: Array) -> tuple[float, float]:
+    """Area in mm2 and enclosed voxels of the mesh, cell by cell."""
     areas, excess = cell_areas_mm2(linear), cell_excess()
     padded = np.pad(mask, 1)
-    area, volume = 0.0, float(mask.sum())
-    for z, y, x in np.ndindex(*(n + 1 for n in shape)):
-        corners = padded[z : z + 2, y : y + 2, x : x + 2].ravel()
+    area_mm2, voxels = 0.0, float(mask.sum())
+    for z, y, x in np.ndindex(*(n + 1 for n in mask.shape)):
+        corners = padded[z : z + 2, y : y + 2, x : x + 2].ravel().tolist()
         code = sum(1 << bit for bit in range(8) if corners[bit])
-        area, volume = area + areas[code], volume + excess[code]
-    found = on_grid(mask, linear)
-    assert found.surface_area_mm2 == pytest.approx(area, rel=1e-12)
-    ml = volume * abs(np.linalg.det(linear)) / 1000
-    assert found.volume_mesh_ml == pytest.approx(ml, rel=1e-9)
-    if mask.sum() > 1:
-        world = np.argwhere(mask) @ linear.T
-        variances = np.linalg.eigvalsh(np.cov(world.T, ddof=1))[::-1].clip(0)
-        axes = 4 * np.sqrt(variances)
-        assert found[4:7] == pytest.approx(tuple(axes), rel=1e-9, abs=1e-6 * axes[0])
+        area_mm2, voxels = area_mm2 + areas[code], voxels + excess[code]
+    return area_mm2, voxels
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 2, 5, 9, 63, 66])),
+    filled=st.sampled_from([0.1, 0.5, 0.9]),
+)
+@settings(max_examples=1000)
+def test_every_measure_of_overlapping_objects_equals_a_loop_over_cells_and_voxels(
+    seed, shape, filled
+) -> None:
+    rng = np.random.default_rng(seed)
+    masks = overlapping_masks(rng, 2, shape, filled)
+    linear = rng.normal(size=(3, 3)) + 2 * np.eye(3)
+    measured = shapes(as_study(masks, linear))
+    for row, mask in enumerate(masks):
+        found = MaskShape(*(float(values[row]) for values in astuple(measured)))
+        area_mm2, voxels = slow_surface(mask, linear)
+        ml = voxels * abs(np.linalg.det(linear)) / 1000
+        assert found.surface_area_mm2 == pytest.approx(area_mm2, rel=1e-12)
+        assert found.volume_mesh_ml == pytest.approx(ml, rel=1e-9)
+        sphericity = (36 * math.pi * (1000 * ml) ** 2) ** (1 / 3) / area_mm2
+        assert found.sphericity == pytest.approx(sphericity, rel=1e-9)
+        if mask.sum() > 1:
+            world = np.argwhere(mask) @ linear.T
+            variances = np.linalg.eigvalsh(np.cov(world.T, ddof=1))[::-1].clip(0)
+            axes = 4 * np.sqrt(variances)
+            assert found[4:7] == pytest.approx(tuple(axes), rel=1e-9, abs=1e-6 * axes[0])
+            assert found[7:] == pytest.approx(tuple(axes[1:] / axes[0]), rel=1e-9, abs=1e-6)
 
 
 def test_the_surface_closes_between_any_two_cells() -> None:
@@ -291,115 +272,3 @@ def test_of_two_voxels_that_share_an_edge_the_surfaces_are_joined() -> None:
     assert mask_shape(mask, CUBES).volume_mesh_ml > 1.5 * apart
     corner = np.eye(2, dtype=bool)[:, :, None] & np.eye(2, dtype=bool)[:, None, :]
     assert mask_shape(corner, CUBES).volume_mesh_ml == pytest.approx(apart, rel=1e-12)
-
-
-# The same object on another grid
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_order_and_direction_of_axes_change_nothing(seed: int) -> None:
-    mask = blob(seed)
-    affine = np.eye(4)
-    affine[:3, :3] = SHEARED
-    geometry = Geometry(mask.shape, affine)
-    as_is = on_grid(mask, SHEARED)
-    for axes in permutations(range(3)):
-        for flips in product((False, True), repeat=3):
-            other = geometry.reoriented(axes, flips).affine[:3, :3]
-            found = on_grid(reoriented_array(mask, axes, flips), other)
-            assert found == pytest.approx(as_is, rel=1e-12)
-
-
-def test_a_rotated_affine_changes_nothing() -> None:
-    mask, rng = blob(7), np.random.default_rng(3)
-    as_is = on_grid(mask, SHEARED)
-    for _ in range(5):
-        assert on_grid(mask, turned(rng) @ SHEARED) == pytest.approx(as_is, rel=1e-10)
-
-
-def test_lengths_grow_with_the_scale_and_ratios_stay() -> None:
-    mask = blob(8)
-    small, large = on_grid(mask, SHEARED), on_grid(mask, 3 * SHEARED)
-    assert large.volume_mesh_ml == pytest.approx(27 * small.volume_mesh_ml)
-    assert large.surface_area_mm2 == pytest.approx(9 * small.surface_area_mm2)
-    for name in LENGTHS:
-        assert getattr(large, name) == pytest.approx(3 * getattr(small, name))
-    for name in ("sphericity", "elongation", "flatness"):
-        assert getattr(large, name) == pytest.approx(getattr(small, name))
-
-
-def test_an_object_at_the_border_is_closed_there() -> None:
-    mask = blob(9)
-    z, y, x = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
-    tight = mask[z[0] : z[-1] + 1, y[0] : y[-1] + 1, x[0] : x[-1] + 1]
-    far = mask_shape(np.pad(tight, 3), (2.0, 1.0, 0.5))
-    assert mask_shape(tight, (2.0, 1.0, 0.5)) == far
-    assert mask_shape(np.asfortranarray(np.pad(tight, 3)), (2.0, 1.0, 0.5)) == far
-    tight.setflags(write=False)
-    assert mask_shape(tight, (2.0, 1.0, 0.5)) == far
-
-
-# Few voxels, many objects
-
-
-def test_a_line_of_voxels_has_one_axis() -> None:
-    line = np.eye(9, dtype=bool)[None]  # diagonal: rounding must not make it thick
-    found = mask_shape(line, (5.0, 0.7, 0.7))
-    length = 0.7 * math.sqrt(2) * 4 * math.sqrt((81 - 1) / 12 * 9 / 8)
-    assert found[4:] == pytest.approx((length, 0, 0, 0, 0), rel=1e-12, abs=0)
-
-
-def test_a_plane_of_voxels_has_two_axes_and_a_line_one_on_oblique_grids_too() -> None:
-    sheet = np.zeros((9, 9, 9), bool)
-    index = np.arange(9)
-    sheet[index, index] = True  # slanted
-    line = np.zeros((9, 9, 9), bool)
-    line[index, index, index] = True
-    rng = np.random.default_rng(5)
-    for _ in range(10):
-        linear = turned(rng) @ np.diag([1.0, 0.7, 0.3])
-        found = on_grid(sheet, linear)
-        assert found.axis_major_mm > found.axis_minor_mm > 0
-        assert (found.axis_least_mm, found.flatness) == (0, 0)
-        assert on_grid(line, linear)[5:] == (0, 0, 0, 0)
-
-
-def test_an_empty_mask_has_no_surface_and_nothing_else() -> None:
-    found = mask_shape(np.zeros((3, 4, 5), bool), CUBES)
-    assert found[:2] == (0.0, 0.0)
-    assert all(math.isnan(value) for value in found[2:])
-
-
-def test_without_an_instance_every_measure_is_an_empty_array() -> None:
-    found = shapes(Instances(Geometry.identity((3, 3, 3)), []))
-    assert all(getattr(found, field.name).shape == (0,) for field in fields(Shapes))
-
-
-def test_overlapping_objects_are_each_measured_as_they_are() -> None:
-    masks = [blob(1), blob(2), np.ones((4, 5, 6), bool)]
-    items = [
-        Instance.from_mask(mask, id=n, class_name="lesion", kind="lesion")
-        for n, mask in enumerate(masks, start=1)
-    ]
-    geometry = Geometry.from_spacing((9, 11, 13), (2.0, 1.0, 0.5))
-    classes = (InstanceClass("lesion", "lesion", 1),)
-    found = shapes(Instances(geometry, [item for item in items if item is not None], classes))
-    for row, mask in enumerate(masks):
-        alone = mask_shape(mask, (2.0, 1.0, 0.5))
-        assert [value[row] for value in astuple(found)] == pytest.approx(list(alone), rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("mask", "spacing_mm", "covariance", "said"),
-    [
-        (np.ones((3, 3, 3), np.uint8), CUBES, "sample", r"a boolean mask .* got uint8 \(3, 3, 3\)"),
-        (np.ones((3, 3), bool), CUBES, "sample", r"got bool \(3, 3\)"),
-        (np.ones((3, 3, 3), bool), (1.0, 1.0), "sample", "three lengths above 0"),
-        (np.ones((3, 3, 3), bool), (1.0, 0.0, 1.0), "sample", "three lengths above 0"),
-        (np.ones((3, 3, 3), bool), (1.0, math.nan, 1.0), "sample", "three lengths above 0"),
-        (np.ones((3, 3, 3), bool), CUBES, "N", "'sample' or 'population'; got 'N'"),
-    ],
-)
-def test_a_call_that_makes_no_sense_is_refused(mask, spacing_mm, covariance, said) -> None:
-    with pytest.raises(ValueError, match=said):
-        mask_shape(mask, spacing_mm, covariance=covariance)

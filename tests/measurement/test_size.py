@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from relation_cases import instance, overlapping_masks, study
 
 from medseg.measurement.size import (
     boxes,
@@ -87,30 +88,40 @@ def test_centroid_on_a_sheared_grid_as_worked_out_by_hand() -> None:
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6)),
+    overlapping=st.booleans(),
 )
-@settings(deadline=None, max_examples=60)
-def test_every_measure_equals_a_loop_over_voxels(seed: int, shape: tuple[int, int, int]) -> None:
+@settings(deadline=None, max_examples=1000)
+def test_every_measure_of_labels_and_of_overlapping_masks_equals_a_loop_over_voxels(
+    seed: int, shape: tuple[int, int, int], overlapping: bool
+) -> None:
     rng = np.random.default_rng(seed)
-    labels = rng.choice([0, 0, 2, 7, 70_001], size=shape)
     affine = np.eye(4)
     affine[:3, :3] = rng.normal(size=(3, 3)) + 3 * np.eye(3)
     affine[:3, 3] = rng.normal(size=3) * 50
-    found = labelled(labels, affine)
-    assert [item.id for item in found] == sorted(set(labels[labels > 0].tolist()))
-    for row, item in enumerate(found):
-        where = [index for index in np.ndindex(*shape) if labels[index] == item.id]
+    if overlapping:
+        masks = list(overlapping_masks(rng, 3, shape))
+        found = study(Geometry(shape, affine), *map(instance, masks, (9, 70_001, 5)))
+    else:
+        labels = rng.choice([0, 0, 2, 7, 70_001], size=shape)
+        found = labelled(labels, affine)
+        assert [item.id for item in found] == sorted(set(labels[labels > 0].tolist()))
+        masks = [labels == item.id for item in found]
+    counts, volumes, centres = voxel_counts(found), volumes_ml(found), centroids_lps_mm(found)
+    at_border, ends = touches_border(found), boxes(found)
+    for row, mask in enumerate(masks):
+        where = [index for index in np.ndindex(*shape) if mask[index]]
         world = np.array([affine @ [*index, 1.0] for index in where])[:, :3]
-        assert voxel_counts(found)[row] == len(where)
-        assert volumes_ml(found)[row] == pytest.approx(
-            len(where) * abs(np.linalg.det(affine[:3, :3])) / 1000
-        )
-        assert centroids_lps_mm(found)[row] == pytest.approx(world.mean(axis=0), abs=1e-9)
+        assert counts[row] == len(where)
+        assert volumes[row] == pytest.approx(len(where) * abs(np.linalg.det(affine[:3, :3])) / 1000)
+        assert centres[row] == pytest.approx(world.mean(axis=0), abs=1e-9)
+        around = [(min(axis), max(axis) + 1) for axis in zip(*where, strict=True)]
+        assert ends[row].tolist() == [end for axis in around for end in axis]
         edge = any(
             place in (0, length - 1)
             for index in where
             for place, length in zip(index, shape, strict=True)
         )
-        assert touches_border(found)[row] == edge
+        assert at_border[row] == edge
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -138,7 +149,7 @@ def test_without_an_instance_every_measure_is_an_empty_array() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=1000)
 def test_union_of_overlapping_instances_is_their_logical_or(
     seed: int,
 ) -> None:

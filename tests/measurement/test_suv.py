@@ -63,7 +63,7 @@ def test_the_ibsi_phantom_has_its_consensus_peaks(shared_data: Path, skip_unless
 
 
 @given(seed=st.integers(0, 2**32 - 1), shear=st.sampled_from([0.0, 1.0]))
-@settings(max_examples=60)
+@settings(max_examples=1000)
 def test_peaks_equal_a_loop_over_all_voxels_in_the_world(seed: int, shear: float) -> None:
     rng = np.random.default_rng(seed)
     shape = tuple(int(n) for n in rng.integers(1, 9, size=3))

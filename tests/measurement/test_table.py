@@ -153,7 +153,7 @@ def test_values_near_the_limit_of_their_type_do_not_overflow() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=1000)
 def test_intensities_of_overlapping_instances_equal_a_loop_over_voxels(seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(4, 5, 6)).astype(np.float32)
