@@ -11,7 +11,8 @@ import typer
 from typer.main import get_command
 
 from medseg.cli.check_data import check_data
-from medseg.cli.errors import EXIT_CODES, FAILED, reported
+from medseg.cli.convert import convert
+from medseg.cli.errors import EXIT_CODES, FAILED, Command, reported
 from medseg.cli.evaluate import evaluate
 from medseg.cli.inspect import inspect
 from medseg.cli.measure import measure
@@ -28,8 +29,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
 )
-for command in (segment, measure, evaluate, inspect, train, check_data, phantom):
-    app.command(no_args_is_help=True, epilog=EXIT_CODES)(command)
+for command in (segment, measure, evaluate, inspect, convert, train, check_data, phantom):
+    app.command(cls=Command, no_args_is_help=True, epilog=EXIT_CODES)(command)
 app.add_typer(models)
 
 

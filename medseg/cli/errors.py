@@ -10,14 +10,31 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from medseg.errors import InputRefused, MedsegError
 
-EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage, 3 the input was refused, 130 interrupted."
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 the input was refused, 4 a part of it, "
+    "130 interrupted."
+)
 INTERRUPTED = 130
 FAILED = 1
+
+
+class Command(TyperCommand):
+    """A command whose usage errors are in plain words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of a call; what pydantic, which typer asks, puts before a reason goes."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.replace("Value error, ", "")
+            raise
 
 
 @contextmanager

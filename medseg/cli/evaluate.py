@@ -12,7 +12,19 @@ import typer
 
 from medseg.cli.console import progress_bar, show_json, show_table, show_warnings
 from medseg.cli.errors import reported
-from medseg.cli.options import Debug, Json, Quiet
+from medseg.cli.options import (
+    PANEL_OBJECTS,
+    By,
+    ConnectivityName,
+    Debug,
+    Json,
+    LeastVolume,
+    NamesFile,
+    Quiet,
+    Values,
+    chosen_connectivity,
+    chosen_values,
+)
 from medseg.cli.output import output_folder
 
 if TYPE_CHECKING:
@@ -21,7 +33,7 @@ if TYPE_CHECKING:
 
 _CRITERIA: Mapping[str, Any] = {"iou": "iou", "dice": "dice", "centre": "centre_mm"}
 _DEFAULT_OVERLAP = 0.5
-_PANEL_READ, _PANEL_COUNT = "What is an object", "How objects are counted"
+_PANEL_COUNT = "How objects are counted"
 
 
 def _edges(text: str) -> str:
@@ -57,46 +69,27 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
             help="Folder for the report, made if missing; files of the same name are replaced.",
         ),
     ] = None,
-    values: Annotated[
-        Literal["instance", "class"],
-        typer.Option(
-            "--values",
-            help="What a value of a label map is: one object, or all of a class.",
-            rich_help_panel=_PANEL_READ,
-        ),
-    ] = "instance",
-    by: Annotated[
-        Literal["instance", "component"],
-        typer.Option(
-            "--by",
-            help="An object as it is drawn, or each connected part of it, as masks need.",
-            rich_help_panel=_PANEL_READ,
-        ),
-    ] = "instance",
-    connectivity: Annotated[
-        Literal["6", "18", "26"] | None,
-        typer.Option(
-            "--connectivity",
-            help="What connects the parts: faces, edges too, or corners too (26, the default).",
-            rich_help_panel=_PANEL_READ,
-        ),
-    ] = None,
-    names: Annotated[
+    values: Values = None,
+    by: By = "instance",
+    connectivity: ConnectivityName = None,
+    names: NamesFile = None,
+    source: Annotated[
         Path | None,
         typer.Option(
-            "--names",
-            metavar="FILE",
-            help="Names of the values, with --values class: JSON, dataset.json or CSV.",
-            rich_help_panel=_PANEL_READ,
+            "--source",
+            metavar="DICOM",
+            help="The series that SEG or RTSTRUCT were drawn on, which an RTSTRUCT needs.",
+            rich_help_panel=PANEL_OBJECTS,
         ),
     ] = None,
+    min_volume_ml: LeastVolume = None,
     scores: Annotated[
         Path | None,
         typer.Option(
             "--scores",
             metavar="CSV",
             help="Score of each predicted object (case, instance_id, score); label maps hold none.",
-            rich_help_panel=_PANEL_READ,
+            rich_help_panel=PANEL_OBJECTS,
         ),
     ] = None,
     match: Annotated[
@@ -142,13 +135,14 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
             rich_help_panel=_PANEL_COUNT,
         ),
     ] = False,
-    min_volume_ml: Annotated[
+    score_threshold: Annotated[
         float,
         typer.Option(
-            "--min-volume-ml",
-            metavar="ML",
+            "--score-threshold",
+            metavar="S",
             min=0,
-            help="Leave smaller objects out, on both sides.",
+            max=1,
+            help="Leave predicted objects of a lower score out of all but curves and AP.",
             rich_help_panel=_PANEL_COUNT,
         ),
     ] = 0.0,
@@ -162,6 +156,15 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
             rich_help_panel=_PANEL_COUNT,
         ),
     ] = 1.0,
+    no_surface: Annotated[
+        bool,
+        typer.Option(
+            "--no-surface",
+            help="Measure no surfaces: no surface Dice, HD95 and ASSD, in less time.",
+            show_default=False,
+            rich_help_panel=_PANEL_COUNT,
+        ),
+    ] = False,
     size_edges_ml: Annotated[
         str,
         typer.Option(
@@ -210,18 +213,24 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     PRED and REF are two files, or two folders whose files are paired by
     name. Objects that overlap are compared as they are. Without -o the main
     figures are printed; REPORT gets report.html, the tables as CSV, all of
-    it as evaluation.json, and the plots as PNG.
+    it as evaluation.json, and the plots as PNG. Those of an earlier report
+    there are replaced, all together; other files stay.
     """
-    said = {"values": values, "names": names, "scores": scores, "patients": patients}
-    if names is not None and values == "instance":
-        msg = "--names names classes; give --values class too"
-        raise typer.BadParameter(msg)
+    said = {
+        "values": chosen_values(values, names),
+        "names": names,
+        "source": source,
+        "scores": scores,
+        "patients": patients,
+    }
     rule = {"assignment": match, "many_to_one": many_to_one, "within_class": not across_classes}
     settings = {
-        "min_volume_ml": min_volume_ml,
+        "min_volume_ml": min_volume_ml or 0.0,
+        "score_threshold": score_threshold,
         "tolerance_mm": tolerance_mm,
+        "surface": not no_surface,
         "size_edges_ml": tuple(float(word) for word in size_edges_ml.split(",") if word.strip()),
-        "connectivity": _connectivity(by, connectivity),
+        "connectivity": chosen_connectivity(by, connectivity),
         "bootstrap_samples": bootstrap,
         "seed": seed,
     }
@@ -244,13 +253,6 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
             typer.echo(f"{overview(found)}: {out / 'report.html'}")
         elif not quiet:
             _show(found, about)
-
-
-def _connectivity(by: str, said: str | None) -> int | None:
-    if said is not None and by == "instance":
-        msg = "--connectivity says how components are made; give --by component too"
-        raise typer.BadParameter(msg)
-    return int(said or 26) if by == "component" else None
 
 
 def _settings(
@@ -281,7 +283,12 @@ def _compared(
     from medseg.io.pairs import pair_files
 
     files = pair_files(pred, ref)
-    reading = Reading(said["values"], settings.connectivity, said["names"])
+    source = None
+    if said["source"] is not None:
+        from medseg.io.dicom_out import read_source
+
+        source = read_source(said["source"])
+    reading = Reading(said["values"], settings.connectivity, said["names"], source)
     several = len(files.pairs) > 1
     with progress_bar("evaluate", quiet=quiet or not several) as progress:
         cases = FileCases(

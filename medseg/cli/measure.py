@@ -4,35 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from medseg.cli.console import show_json, show_warnings
-from medseg.cli.errors import about, reported
-from medseg.cli.measures import show_columns, show_measures, show_study
+from medseg.cli.errors import reported
+from medseg.cli.measures import show_burden, show_columns, show_measures, show_targets
+from medseg.cli.objects import (
+    Drawn,
+    Reading,
+    read_image,
+    read_objects,
+    read_organs,
+)
 from medseg.cli.options import (
+    PANEL_OBJECTS,
+    By,
+    ConnectivityName,
     Debug,
     GroupNames,
     Json,
+    LeastVolume,
     ModalityName,
+    NamesFile,
     PlaneName,
+    RawUnits,
     Series,
     SliceThickness,
     TableFile,
     UnitName,
+    Values,
     VolumeNumber,
-    above_zero,
+    chosen_connectivity,
+    chosen_values,
+    pet_units,
 )
 
 if TYPE_CHECKING:
-    from medseg.measurement import Group
-    from medseg.types import Instances, Kind, Volume
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
-Values = Literal["instance", "class"]
-Connectivity = Literal[6, 18, 26]
-_CONNECTED: Mapping[str, Connectivity] = MappingProxyType({"6": 6, "18": 18, "26": 26})
+    from medseg.io.dicom_out import Source
+    from medseg.measurement import Group, Study
+    from medseg.measurement.acquisition import Acquisition
+    from medseg.types import Geometry, Instances
+
+CHOSEN = "targets-chosen"
+"""The code of the warning that targets which a reader chose are not those of RECIST's rules."""
+
+
+def _target_ids(value: str | None) -> str | None:
+    """The words of `--targets`, if each is a whole number from 1 up and stands once."""
+    words = [] if value is None else [word.strip() for word in value.split(",")]
+    odd = [word for word in words if not (word.isascii() and word.isdigit() and int(word) > 0)]
+    if odd:
+        msg = f"numbers of objects with commas between are wanted, such as 1,4; got {odd[0]!r}"
+        raise typer.BadParameter(msg)
+    if len({int(word) for word in words}) < len(words):
+        msg = f"a target is named once; got {value}"
+        raise typer.BadParameter(msg)
+    return None if value is None else ",".join(words)
 
 
 def measure(  # noqa: PLR0913 - one parameter an option
@@ -40,7 +73,8 @@ def measure(  # noqa: PLR0913 - one parameter an option
         Path | None,
         typer.Argument(
             metavar="LABELS",
-            help="Label map or mask (NIfTI, NRRD, MHA), or segmentation (.seg.nrrd).",
+            help="Label map or mask (NIfTI, NRRD, MHA), or segmentation (.seg.nrrd, DICOM SEG or "
+            "RTSTRUCT; the latter with --image).",
             show_default=False,
         ),
     ] = None,
@@ -58,40 +92,20 @@ def measure(  # noqa: PLR0913 - one parameter an option
     volume: VolumeNumber = None,
     modality: ModalityName = None,
     unit: UnitName = None,
-    by: Annotated[
-        Literal["instance", "component"],
-        typer.Option("--by", help="A row an object as it is drawn, or a row a connected part."),
-    ] = "instance",
-    connectivity: Annotated[
-        Literal["6", "18", "26"] | None,
+    raw_units: RawUnits = False,
+    kind: Annotated[
+        Literal["organ", "lesion"] | None,
         typer.Option(
-            "--connectivity",
-            help="What connects the parts: faces, edges too, or corners too (26, the default).",
+            "--kind",
+            help="What objects are whose kind no file says.",
+            rich_help_panel=PANEL_OBJECTS,
         ),
     ] = None,
-    values: Annotated[
-        Values | None,
-        typer.Option(
-            "--values",
-            help="What a value of the label map is: one object (the default), or all of a class "
-            "(the default with --names).",
-        ),
-    ] = None,
-    names: Annotated[
-        Path | None,
-        typer.Option(
-            "--names", metavar="FILE", help="Names of the values, as JSON, dataset.json or CSV."
-        ),
-    ] = None,
-    min_volume_ml: Annotated[
-        float | None,
-        typer.Option(
-            "--min-volume-ml",
-            metavar="ML",
-            callback=above_zero,
-            help="Leave out what is smaller; how many is said.",
-        ),
-    ] = None,
+    by: By = "instance",
+    connectivity: ConnectivityName = None,
+    values: Values = None,
+    names: NamesFile = None,
+    min_volume_ml: LeastVolume = None,
     organs: Annotated[
         Path | None,
         typer.Option(
@@ -105,6 +119,15 @@ def measure(  # noqa: PLR0913 - one parameter an option
         typer.Option("--organ-names", metavar="FILE", help="Names of the values of --organs."),
     ] = None,
     groups: GroupNames = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            "--targets",
+            metavar="IDS",
+            callback=_target_ids,
+            help="Your target lesions by number, as 1,4, instead of those proposed.",
+        ),
+    ] = None,
     slice_thickness_mm: SliceThickness = None,
     plane: PlaneName = None,
     columns: Annotated[
@@ -131,22 +154,26 @@ def measure(  # noqa: PLR0913 - one parameter an option
         return
     about_image = {"series": series, "volume": volume, "modality": modality, "unit": unit}
     _need({f"--{name}": value for name, value in about_image.items()}, {"--image": image})
+    _need({"--raw-units": raw_units or None}, {"--image": image})
+    pet = pet_units(unit, raw=raw_units)
     _need({"--organ-names": organ_names}, {"--organs": organs})
-    _need({"--connectivity": connectivity}, {"--by component": by == "component" or None})
-    _refuse_contradiction(names, values)
+    _need({"--targets": targets}, {"the group recist": _with_recist(chosen)})
+    said = {**about_image, "pet": pet}
+    parts, chosen_as = chosen_connectivity(by, connectivity), chosen_values(values, names)
     if labels is None:
         msg = "LABELS is missing"
         raise typer.BadParameter(msg)
     with reported(debug=debug, as_json=as_json):
         from medseg import measurement
-        from medseg.io.tables import table_as_rows, write_table
+        from medseg.io.tables import write_table
 
-        parts = _CONNECTED[connectivity or "26"] if by == "component" else None
-        found = _objects(labels, values, names, parts)
-        if min_volume_ml is not None:
-            found = measurement.without_small(found, min_volume_ml=min_volume_ml)
-        grey = None if image is None else _image(image, about_image, found, labels.name)
-        others = None if organs is None else _organs(organs, organ_names, found)
+        reading = Reading(chosen_as, names, kind, parts, min_volume_ml)
+        drawn = read_objects(labels, reading, _drawn_on(labels, image, series, volume))
+        grey = None if image is None else read_image(image, said, drawn.found, labels.name)
+        others = None if organs is None else read_organs(organs, organ_names, drawn.found)
+        axis = plane and measurement.axis_of_plane(drawn.found.geometry, plane)
+        acquired = measurement.acquisition_of(grey, slice_thickness_mm, axis)
+        found, counts = _noted(drawn, chosen, acquired, as_drawn=parts is None)
         shown = [one for one in (found, grey, others) if one is not None]
         show_warnings([warning for one in shown for warning in one.warnings])
         table = measurement.measure(
@@ -155,19 +182,81 @@ def measure(  # noqa: PLR0913 - one parameter an option
             groups=chosen,
             organs=others,
             slice_thickness_mm=slice_thickness_mm,
-            acquisition_axis=plane and measurement.axis_of_plane(found.geometry, plane),
+            acquisition_axis=axis,
+            parts=counts,
         )
-        study = measurement.study(found, table)
+        study = measurement.study(found, table, targets=_numbers(targets))
+        show_warnings([(CHOSEN, note) for note in study["targets"].get("notes", [])])
         if out is not None:
             write_table(table, out)
-        if as_json:
-            classes = measurement.summarise(found)
-            show_json({"instances": table_as_rows(table), "classes": classes, "study": study})
-        elif out is None:
-            show_measures(labels.name, table)
-            show_study(study)
-        else:
-            typer.echo(f"{len(table)} objects are in {out}")
+        _give(labels.name, found, table, study, as_json=as_json, out=out)
+
+
+def _drawn_on(
+    labels: Path, image: Path | None, series: str | None, volume: int | None
+) -> Source | Geometry | None:
+    """IMAGE as what a SEG or RTSTRUCT was drawn on; None where LABELS is neither."""
+    from medseg.io.images import is_dicom
+
+    if not is_dicom(labels):
+        return None
+    from medseg.io.dicom_objects import drawn_on  # pydicom loads here
+
+    return drawn_on(labels, image, series, volume)
+
+
+def _noted(
+    drawn: Drawn, groups: list[Group] | None, acquired: Acquisition, *, as_drawn: bool
+) -> tuple[Instances, NDArray[np.int64] | None]:
+    """The objects with warnings, and their parts where a warning and measures both count them.
+
+    Said are several parts in one object, and lesions that nobody called so: where RECIST judges
+    them, and where classes that may be of organs are split.
+    """
+    from medseg.measurement import chosen_groups, component_counts, kinds_noted, parts_noted
+
+    found, counts, asked = drawn.found, None, chosen_groups(groups)
+    if as_drawn:
+        if "recist" in asked or "relations" in asked:
+            counts = component_counts(found)
+        found = parts_noted(found, parts=counts)
+    judged = "recist" in asked and None not in acquired
+    if judged or (drawn.named and not as_drawn):
+        found = kinds_noted(found, drawn.assumed)
+    return found, counts
+
+
+def _give(
+    title: str,
+    found: Instances,
+    table: pd.DataFrame,
+    study: Study,
+    *,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Print what was measured, or where it is."""
+    from medseg.io.tables import table_as_rows
+    from medseg.measurement import summarise
+
+    if as_json:
+        classes = summarise(found)
+        show_json({"instances": table_as_rows(table), "classes": classes, "study": study})
+        return
+    if out is None:
+        show_measures(title, table)
+        show_burden(summarise(found), study)
+    else:
+        typer.echo(f"{len(table)} {'object is' if len(table) == 1 else 'objects are'} in {out}")
+    show_targets(study)
+
+
+def _numbers(targets: str | None) -> list[int] | None:
+    return None if targets is None else [int(word) for word in targets.split(",")]
+
+
+def _with_recist(groups: list[Group] | None) -> bool | None:
+    return groups is None or "recist" in groups or None
 
 
 def _need(options: Mapping[str, object], other: Mapping[str, object]) -> None:
@@ -177,43 +266,3 @@ def _need(options: Mapping[str, object], other: Mapping[str, object]) -> None:
     if given and there is None:
         msg = f"{given[0]} says something about {needed}, which is missing"
         raise typer.BadParameter(msg)
-
-
-def _refuse_contradiction(names: Path | None, values: Values | None) -> None:
-    if names is not None and values == "instance":
-        msg = "--names names classes, and --values instance says that values are objects"
-        raise typer.BadParameter(msg)
-
-
-def _objects(
-    labels: Path, values: Values | None, names: Path | None, parts: Connectivity | None
-) -> Instances:
-    """The objects of LABELS; where parts become rows, a class of unsaid kind is one of lesions."""
-    from medseg.io import read_instances
-    from medseg.io.names import read_names
-    from medseg.measurement import parts_noted, split_components
-
-    values = values or ("instance" if names is None else "class")
-    kind: Kind = "organ" if values == "class" and parts is None else "lesion"
-    classes = None if names is None else read_names(names, kind=kind)
-    found = read_instances(labels, values=values, kind=kind, classes=classes)
-    return parts_noted(found) if parts is None else split_components(found, connectivity=parts)
-
-
-def _organs(organs: Path, names: Path | None, found: Instances) -> Instances:
-    from medseg.io import read_instances, require_same_grid
-    from medseg.io.names import read_names
-
-    classes = None if names is None else read_names(names, kind="organ")
-    there = read_instances(organs, values="class", classes=classes)
-    require_same_grid(there.geometry, found.geometry, organs.name, other="objects")
-    return there
-
-
-def _image(image: Path, said: Mapping[str, Any], found: Instances, labels: str) -> Volume:
-    from medseg.io import read, require_same_grid
-
-    with about(image):
-        grey = read(image, **said)
-    require_same_grid(found.geometry, grey.geometry, labels)
-    return grey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,7 +13,7 @@ from medseg.cli.console import show_json, show_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from medseg.measurement import Group
+    from medseg.measurement import ClassTotal, Group, Study
 
 
 def show_measures(title: str, table: pd.DataFrame) -> None:
@@ -51,13 +51,27 @@ def _joined(table: pd.DataFrame, names: Sequence[str], form: str, between: str) 
     ]
 
 
-def show_study(study: Mapping[str, Any]) -> None:
+def show_burden(classes: Mapping[str, ClassTotal], study: Study) -> None:
+    """Print number and volume of the objects of each class, and of lesions in each organ."""
+    all_organs = "all" if study["organs"] else None
+    rows: list[tuple[object, ...]] = [
+        (name, all_organs, one["count"], one["volume_ml"]) for name, one in classes.items()
+    ]
+    rows += [
+        (one["class_name"], one["organ"] or "outside organs", one["count"], one["volume_ml"])
+        for one in study["organs"]
+    ]
+    show_table("in all", ("class", "in organ", "objects", "ml"), rows)
+
+
+def show_targets(study: Study) -> None:
     """Print what the targets come to, where there are any."""
     targets = study["targets"]
     if targets["ids"]:
+        whose = "chosen" if "notes" in targets else "proposed"
         numbers = ", ".join(str(number) for number in targets["ids"])
         total = targets["sum_of_diameters_mm"]
-        typer.echo(f"proposed RECIST targets: {numbers}; sum of diameters {total:.1f} mm")
+        typer.echo(f"{whose} RECIST targets: {numbers}; sum of diameters {total:.1f} mm")
 
 
 def show_columns(groups: Sequence[Group] | None, *, as_json: bool) -> None:

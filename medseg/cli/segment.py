@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
@@ -14,21 +15,32 @@ from medseg.cli.measures import show_measures
 from medseg.cli.options import (
     Debug,
     Device,
+    DicomFormats,
     Json,
     ModalityName,
     ModelName,
     OutFolder,
+    Probabilities,
     Quiet,
+    RawUnits,
     Series,
+    Timestamp,
     UnitName,
+    Views,
     VolumeNumber,
+    as_moment,
+    pet_units,
 )
 from medseg.cli.output import output_folder
 from medseg.errors import InputRefused
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from medseg.card import Card
-    from medseg.types import Volume
+    from medseg.inference.results import View
+    from medseg.io.dicom_out import DicomFormat, DicomObjects, Source
+    from medseg.types import Instances, Volume
 
 
 def _channels(given: list[str] | None) -> list[str] | None:
@@ -70,6 +82,11 @@ def segment(  # noqa: PLR0913 - one parameter an option
     volume: VolumeNumber = None,
     modality: ModalityName = None,
     unit: UnitName = None,
+    raw_units: RawUnits = False,
+    views: Views = None,
+    formats: DicomFormats = None,
+    probabilities: Probabilities = False,
+    timestamp: Timestamp = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -83,19 +100,27 @@ def segment(  # noqa: PLR0913 - one parameter an option
     instances.csv: one row an object; volumes in ml, positions in LPS mm.
     summary.json: counts, total volumes, versions, hashes, defaults, warnings.
     preview.png: slices through the objects.
+    semantic.nii.gz: the class of each voxel, with --as semantic.
+    panoptic.nii.gz, .json: its one segment and what it is, with --as panoptic.
+    instances.seg.dcm, .sr.dcm, .rtstruct.dcm: with --format.
+    probabilities.seg.dcm: with --probabilities.
 
     --modality and --unit hold for all channels, --series and --volume for INPUT.
     """
+    pet = pet_units(unit, raw=raw_units)
     with reported(debug=debug, as_json=as_json), output_folder(out) as folder:
         from medseg.models import card_of
 
         card = card_of(model)  # a name that is not there costs neither torch nor a reading
+        chosen = cast("list[DicomFormat]", formats or [])
+        told = _Told(chosen, probabilities, as_moment(timestamp))
+        source = _source(study, series, volume) if told.wanted else None
         volumes = _read(
             card,
             study,
             channel or [],
             first={"series": series, "volume": volume},
-            every={"modality": modality, "unit": unit},
+            every={"modality": modality, "unit": unit, "pet": pet},
         )
         from medseg.inference import segment as find
         from medseg.inference.results import write_results
@@ -106,7 +131,9 @@ def segment(  # noqa: PLR0913 - one parameter an option
         with progress_bar("segment", quiet=quiet) as progress:
             found = find(volumes, loaded, device=device, progress=progress)
         table = measure(found, volumes[card.channels[0].name])
-        summary = write_results(volumes, found, folder, table=table)
+        dicom = None if source is None else _dicom(found, source, table, card, told)
+        others = cast("list[View]", [one for one in views or () if one != "instance"])
+        summary = write_results(volumes, found, folder, table=table, dicom=dicom, views=others)
         show_warnings(summary.warnings)
         if as_json:
             show_json(summary.as_dict())
@@ -114,6 +141,50 @@ def segment(  # noqa: PLR0913 - one parameter an option
             show_measures(f"{study.name}: {card.name} {card.version}", table)
             typer.echo(summary.in_words())
             typer.echo(f"{', '.join(summary.files)} are in {out}")
+
+
+class _Told(NamedTuple):
+    """What was said of DICOM results."""
+
+    formats: list[DicomFormat]
+    probabilities: bool
+    timestamp: datetime | None
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.formats) or self.probabilities
+
+
+def _source(study: Path, series: str | None, volume: int | None) -> Source:
+    """INPUT as the series that DICOM results belong to, checked before anything is computed."""
+    from medseg.io.dicom_out import read_source
+    from medseg.io.images import is_dicom
+
+    with about(study):
+        if not is_dicom(study):
+            raise InputRefused(
+                code="frame-of-reference-missing",
+                subject=study.name,
+                detail="is no DICOM, so nothing says which patient and study a result belongs to",
+                remedy="give the DICOM series, or leave --format and --probabilities out",
+            )
+        return read_source(study, series, volume)
+
+
+def _dicom(
+    found: Instances, source: Source, table: pd.DataFrame, card: Card, told: _Told
+) -> DicomObjects:
+    from medseg.io.dicom_out import codes_of_card, dicom_objects
+
+    return dicom_objects(
+        found,
+        source,
+        formats=told.formats,
+        table=table,
+        codes=codes_of_card(card),
+        timestamp=told.timestamp,
+        probabilities=told.probabilities,
+    )
 
 
 def _read(

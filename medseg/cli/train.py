@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medseg.cli.console import progress_bar
 from medseg.cli.errors import reported
-from medseg.cli.options import Debug, Device, OutFolder, Quiet, model_names
+from medseg.cli.options import Debug, Device, Quiet, model_names
+
+if TYPE_CHECKING:
+    from medseg.training.recipe import Recipe
 
 
 def train(  # noqa: PLR0913 - one parameter an option
@@ -22,7 +25,15 @@ def train(  # noqa: PLR0913 - one parameter an option
         ),
     ],
     *,
-    out: OutFolder,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="Folder for the results, made if missing; results of the same name are replaced.",
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -52,6 +63,15 @@ def train(  # noqa: PLR0913 - one parameter an option
         float | None,
         typer.Option("--max-minutes", min=0.0, help="Stop after this time; resume later."),
     ] = None,
+    overfit_one: Annotated[
+        bool,
+        typer.Option(
+            "--overfit-one",
+            help="Only see whether one window of 24 voxels a side can be learned by heart in 300 "
+            "steps: print its AP at IoU 0.5, exit 1 below 1. Writes nothing.",
+            show_default=False,
+        ),
+    ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -60,6 +80,9 @@ def train(  # noqa: PLR0913 - one parameter an option
     The same command goes on from the last checkpoint after Ctrl-C or a kill.
     A data set with faults is refused.
     """
+    if out is None and not overfit_one:
+        msg = "say where the model package goes"
+        raise typer.BadParameter(msg, param_hint="--out")
     with reported(debug=debug):
         from medseg.models import recipe_path
         from medseg.training.recipe import read_recipe
@@ -73,16 +96,37 @@ def train(  # noqa: PLR0913 - one parameter an option
         from medseg.training import train as run
 
         plan = read_recipe(path, heads=HEADS, backbones=BACKBONES)
+        root = data or path.parent
+        if out is None or overfit_one:
+            _overfit(plan, root, device, quiet=quiet)
+            return
         with progress_bar("train", quiet=quiet) as progress:
             package = run(
                 plan,
                 writable_folder(out),
-                data_root=data or path.parent,
+                data_root=root,
                 device=device,
                 devices=devices,
                 resume=resume,
                 leave_out_faulty=leave_out_faulty,
                 progress=progress,
                 max_minutes=max_minutes,
+                say=lambda line: typer.echo(line, err=True),
             )
         typer.echo(f"the model package is {package}")
+
+
+def _overfit(plan: Recipe, root: Path, device: str, *, quiet: bool) -> None:
+    """Print how well one window was learned; exit 1 where not by heart."""
+    from medseg.training import overfit_one
+    from medseg.training.overfit import STEPS
+
+    with progress_bar("overfit", quiet=quiet) as progress:
+        found = overfit_one(plan, data_root=root, device=device, progress=progress)
+    shape = " × ".join(str(length) for length in found.shape)
+    typer.echo(
+        f"AP50 {found.ap50:.3f} on a window of {shape} voxels with {found.objects} object(s), "
+        f"after {found.steps} of at most {STEPS} steps"
+    )
+    if found.ap50 < 1:
+        raise typer.Exit(1)

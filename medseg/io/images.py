@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from medseg.io.checks import must_exist, require_finite, unreadable
 from medseg.io.formats import IMAGE_SUFFIXES, KNOWN, file_format, has_suffix
 from medseg.io.payload import ImageHeader, sha256_of
 from medseg.types import Geometry, Modality, Unit, Volume
+
+if TYPE_CHECKING:
+    from medseg.io.dicom import PetUnits
 
 T = TypeVar("T")
 
@@ -29,12 +32,16 @@ def read(
     volume: int | None = None,
     modality: Modality | None = None,
     unit: Unit | None = None,
+    pet: PetUnits = "physical",
 ) -> Volume:
     """Read the one volume at `path`: a NIfTI, NRRD or MetaImage file, or DICOM (file or folder).
 
     `series` and `volume` choose where DICOM holds several. NIfTI, NRRD and MetaImage do not say
-    what their values are: `modality` and `unit` stay "unknown" unless given here. The array is
-    (z, y, x), the geometry LPS mm; a constant image is read, NaN and infinity are not.
+    what their values are: `modality` and `unit` stay "unknown" unless given here. DICOM PET is
+    read in the unit that its tags give, "SUVbw" or "Bq/ml"; with `unit` or `pet` "SUVbw" always in
+    SUV by body weight, or refused (`suv-not-computable`), with `pet` "stored" in whatever the file
+    stores. `pet` means nothing for other images. The array is (z, y, x), the geometry LPS mm; a
+    constant image is read, NaN and infinity are not.
 
     Raises InputRefused with the code of what is wrong.
     """
@@ -42,7 +49,10 @@ def read(
     if is_dicom(place):
         from medseg.io.dicom import read_dicom  # pydicom loads here
 
-        found = _read_folder(place, lambda: read_dicom(place, series=series, volume=volume))
+        wanted: PetUnits = "SUVbw" if pet == "physical" and unit == "SUVbw" else pet
+        found = _read_folder(
+            place, lambda: read_dicom(place, series=series, volume=volume, pet=wanted)
+        )
         return _with_said(found, modality, unit, place.name)
     _refuse_choice(place.name, series, volume)
     header = open_image(place)
@@ -58,8 +68,10 @@ def read(
     )
 
 
-def read_volumes(path: str | Path) -> list[Volume]:
+def read_volumes(path: str | Path, *, pet: PetUnits = "physical") -> list[Volume]:
     """Read every volume at `path`: all of a DICOM folder, or the one of an image file.
+
+    `pet` says in which unit DICOM PET is read, as for `read`.
 
     Raises InputRefused with the code of what is wrong.
     """
@@ -67,7 +79,7 @@ def read_volumes(path: str | Path) -> list[Volume]:
     if is_dicom(place):
         from medseg.io.dicom import read_dicom_volumes  # pydicom loads here
 
-        return _read_folder(place, lambda: read_dicom_volumes(place))
+        return _read_folder(place, lambda: read_dicom_volumes(place, pet=pet))
     return [read(place)]
 
 

@@ -1,11 +1,11 @@
-"""Reading and writing instances: label maps in any image format, and .seg.nrrd."""
+"""Reading and writing instances: label maps in any image format, .seg.nrrd, DICOM objects."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
@@ -14,7 +14,19 @@ from medseg.io.atomic import atomic_path
 from medseg.io.checks import must_exist
 from medseg.io.formats import file_format, has_suffix
 from medseg.io.images import VOLUME_SUFFIXES, read, write_array, write_volume
-from medseg.types import Box, InstanceClass, Instances, Kind, Volume, as_labels, label_boxes
+from medseg.types import (
+    Box,
+    Geometry,
+    InstanceClass,
+    Instances,
+    Kind,
+    Volume,
+    as_labels,
+    label_boxes,
+)
+
+if TYPE_CHECKING:
+    from medseg.io.dicom_out.source import Source
 
 MOST_BOX_VOXELS = 64
 """How often the boxes of a label map's values may cover the image before it is taken for one."""
@@ -26,17 +38,27 @@ def read_instances(
     values: Literal["instance", "class"] = "instance",
     kind: Kind | None = None,
     classes: Sequence[InstanceClass] | None = None,
+    source: str | Path | Source | Geometry | None = None,
 ) -> Instances:
-    """Read a label map (NIfTI, NRRD, MetaImage) or a .seg.nrrd; ids are the file's.
+    """Read a label map (NIfTI, NRRD, MetaImage), a .seg.nrrd, a DICOM SEG or RTSTRUCT.
+
+    Ids are the file's.
 
     `values` says what a value of a label map stands for: "instance", one lesion named "object"
     a value, or "class", one organ "class_<value>" a value. `kind` is that of what no file says
     otherwise, also of segments that medseg did not write: by default a lesion, and an organ where
     values are classes. `classes` names the values of a label map of classes, or the one class of a
-    label map of instances; a .seg.nrrd names its own. Whole numbers stored as floats are read.
+    label map of instances; a .seg.nrrd and DICOM name their own. Whole numbers stored as floats
+    are read.
+
+    `source` is the DICOM series that an RTSTRUCT or SEG was drawn on: its path, or a `Source`. An
+    RTSTRUCT needs it, as contours have no voxels. A SEG without it lies on the grid of the slices
+    that it uses; a `Geometry` does as well. Of other files the grid is their own, and `source` is
+    not looked at.
 
     Raises InputRefused: `labels-not-integer`, `not-a-label-map` for an image of whole numbers,
-    `names-invalid` where a value is none of `classes`, and what `read` refuses.
+    `names-invalid` where a value is none of `classes`, `geometry-missing` for an RTSTRUCT without
+    a source, and what `read` and the readers of SEG and RTSTRUCT refuse.
     """
     place = Path(path)
     if values not in ("instance", "class"):
@@ -45,28 +67,32 @@ def read_instances(
     kind = kind or ("organ" if values == "class" else "lesion")
     must_exist(place)
     if place.is_dir() or file_format(place) == "DICOM":
-        raise InputRefused(
-            code="format-unknown",
-            subject=place.name,
-            detail="is DICOM or a folder where a label map is wanted",
-            remedy="give a NIfTI, NRRD or MetaImage label map, or a .seg.nrrd file",
-        )
+        from medseg.io.dicom_objects import read_dicom_instances
+
+        _refuse_names(classes, place.name)
+        return read_dicom_instances(place, source, kind)
     if holds_segments(place):
         from medseg.io.seg_nrrd import read_seg_nrrd
 
-        if classes is not None:
-            raise InputRefused(
-                code="names-invalid",
-                subject=place.name,
-                detail="is a segmentation that names its objects itself",
-                remedy="leave the names out, or give a label map",
-            )
+        _refuse_names(classes, place.name)
         return read_seg_nrrd(place, kind)
     return _from_volume(read(place), values, kind, classes, place.name)
 
 
+def _refuse_names(classes: Sequence[InstanceClass] | None, name: str) -> None:
+    if classes is not None:
+        raise InputRefused(
+            code="names-invalid",
+            subject=name,
+            detail="is a segmentation that names its objects itself",
+            remedy="leave the names out, or give a label map",
+        )
+
+
 def holds_segments(path: Path) -> bool:
-    """Whether a file is a segmentation of 3D Slicer's format, whatever its name."""
+    """Whether what lies there names its objects: 3D Slicer's format, or DICOM."""
+    if path.is_dir() or file_format(path) == "DICOM":
+        return True
     if file_format(path) != "NRRD":
         return False
     from medseg.io.nrrd_image import parse_nrrd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,7 +9,8 @@ from types import MappingProxyType
 from typing import Any, cast, get_args
 
 from medseg.errors import InputRefused
-from medseg.io.checks import must_exist, unreadable
+from medseg.io.checks import must_exist
+from medseg.io.tables import csv_rows, read_text
 from medseg.types import InstanceClass, Kind
 
 BACKGROUND = 0
@@ -37,15 +37,9 @@ def read_names(path: str | Path, *, kind: Kind) -> tuple[InstanceClass, ...]:
     if read is None:
         raise _invalid(place.name, "ends neither in .json nor in .csv")
     try:
-        text = place.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise unreadable(place.name, error) from error
-    except UnicodeDecodeError as error:
-        raise _invalid(place.name, "is no UTF-8 text") from error
-    try:
-        found = [one for one in read(text, kind) if one.label != BACKGROUND]
+        found = [one for one in read(read_text(place), kind) if one.label != BACKGROUND]
         _check_unique(found)
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
         raise _invalid(place.name, str(error)) from error
     return tuple(sorted(found, key=lambda one: one.label))
 
@@ -96,19 +90,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _from_csv(text: str, kind: Kind) -> Iterator[InstanceClass]:
-    head = text.split("\n", 1)[0]
-    rows = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head else ",", strict=True)
-    names = [(name or "").strip().lower() for name in rows.fieldnames or ()]
-    rows.fieldnames = names
-    unknown = [name for name in names if name not in _CSV_COLUMNS]
-    if unknown or len(set(names)) != len(names) or not {"label", "name"} <= set(names):
+    names, rows = csv_rows(text)
+    if not {"label", "name"} <= set(names) <= set(_CSV_COLUMNS):
         msg = f"has the columns {', '.join(names) or 'none'}"
         raise ValueError(msg)
-    for row in rows:
-        if None in row or None in row.values():
-            msg = f"has another number of cells in line {rows.line_num} than in its header"
-            raise ValueError(msg)
-        yield _class_of_row({key: value.strip() for key, value in row.items()}, kind)
+    for _, row in rows:
+        yield _class_of_row(row, kind)
 
 
 def _class_of_row(row: Mapping[str, str], kind: Kind) -> InstanceClass:

@@ -19,6 +19,8 @@ LABEL_SUFFIXES = (
     ".nhdr",
     ".mha",
     ".mhd",
+    ".seg.dcm",
+    ".dcm",
 )
 """Names that label maps and segmentations end in; of a file in two parts, its header."""
 

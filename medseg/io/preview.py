@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from math import ceil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.lines import Line2D
-from matplotlib.textpath import TextToPath
 
-from medseg.io.atomic import atomic_path
 from medseg.io.checks import same_place
 from medseg.io.colors import class_colors
+from medseg.io.preview_page import (
+    EDGE,
+    FAINT,
+    FOOT,
+    GAP,
+    HEAD,
+    LINE,
+    SIDE,
+    Color,
+    Page,
+    Shown,
+    draw_view,
+    shortened,
+    text_width,
+    write_figure,
+)
 from medseg.io.preview_views import Scene, View, central_slice, largest_slice, scene, view, window
-from medseg.types import Instance, Instances, Volume
+from medseg.types import Instance, Instances, Unit, Volume
 
-_DPI = 120
-_FONT = "DejaVu Sans"  # comes with matplotlib, so every machine draws the same
-_BACK, _TEXT, _FAINT = "#101010", "#f2f2f2", "#a8a8a8"
 _ALL_PLANES_UP_TO = 4
-_SCALES_MM = (50, 20, 10, 5, 2, 1)
-# Lengths on the page in points (1/72 inch): a panel's square, the room around it, a line of text.
-_SIDE, _GAP, _HEAD, _FOOT, _EDGE, _LINE = 190.0, 16.0, 40.0, 30.0, 12.0, 13.0
-
-_Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +38,7 @@ class _Panel:
     item: Instance | None
     limits: tuple[float, float]
     volume_ml: float
-    unit: str
+    unit: Unit
 
 
 def write_preview(
@@ -57,11 +53,7 @@ def write_preview(
 
     Raises ValueError as `preview_figure` does, and OutputError where it cannot be written.
     """
-    figure = preview_figure(volume, instances, max_objects=max_objects, title=title)
-    with atomic_path(path) as temporary:
-        figure.savefig(
-            temporary, format="png", dpi=_DPI, facecolor=_BACK, metadata={"Software": None}
-        )
+    write_figure(preview_figure(volume, instances, max_objects=max_objects, title=title), path)
 
 
 def preview_figure(
@@ -109,7 +101,7 @@ def _middle_panel(of: Scene, axis: int) -> _Panel:
     return _Panel(middle, None, window(of, None), 0.0, of.unit)
 
 
-def _colors(instances: Instances) -> dict[str, _Color]:
+def _colors(instances: Instances) -> dict[str, Color]:
     """The colours of the classes, those too dark for a dark page mixed with white."""
     colors = {}
     for name, color in class_colors(instances.classes).items():
@@ -146,59 +138,25 @@ def volume_text(volume_ml: float) -> str:
     return f"{volume_ml:.{digits}f} mL"
 
 
-class _Page:
-    """A figure whose places are given in points from the top left."""
-
-    def __init__(self, width: float, height: float) -> None:
-        self.width, self.height = (
-            3 * ceil(length / 3) for length in (width, height)
-        )  # whole pixels
-        self.figure = Figure(figsize=(self.width / 72, self.height / 72), dpi=_DPI, facecolor=_BACK)
-        FigureCanvasAgg(self.figure)
-
-    def text(self, x: float, y: float, text: str, **style: Any) -> None:
-        """Text whose middle line lies at `y`; left-aligned at `x` unless `ha` says otherwise."""
-        style = {"size": 8, "color": _TEXT, "ha": "left", "va": "center", **style}
-        place = x / self.width, 1 - y / self.height
-        self.figure.text(*place, _drawable(text), family=_FONT, parse_math=False, **style)
-
-    def square(self, x: float, y: float) -> Axes:
-        """Empty axes of one panel, black, without ticks or frame."""
-        place = (x / self.width, 1 - (y + _SIDE) / self.height)
-        axes = self.figure.add_axes((*place, _SIDE / self.width, _SIDE / self.height))
-        axes.set_facecolor("black")
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        return axes
-
-    def bar(self, x: float, y: float, length: float) -> None:
-        """A horizontal line from `x`."""
-        across = (x / self.width, (x + length) / self.width)
-        down = (1 - y / self.height,) * 2
-        line = Line2D(across, down, color=_TEXT, linewidth=2, solid_capstyle="butt")
-        line.set_transform(self.figure.transFigure)
-        self.figure.add_artist(line)
-
-
 def _draw(
-    panels: Sequence[_Panel], colors: Mapping[str, _Color], title: str, remarks: Sequence[str]
+    panels: Sequence[_Panel], colors: Mapping[str, Color], title: str, remarks: Sequence[str]
 ) -> Figure:
     columns = _columns(panels)
     rows = -(-len(panels) // columns)
-    width = 2 * _EDGE + columns * (_SIDE + 2 * _GAP)
-    legend = _legend_lines(panels, width - 2 * _EDGE)
-    top, cell = _EDGE + 18, _HEAD + _SIDE + _FOOT
-    below = top + rows * cell + _LINE
-    page = _Page(width, below + _LINE * (len(legend) + len(remarks)) + _EDGE / 2)
-    page.text(_EDGE, _EDGE + 4, _shortened(title, width - 2 * _EDGE, 11), size=11, weight="bold")
+    width = 2 * EDGE + columns * (SIDE + 2 * GAP)
+    legend = _legend_lines(panels, width - 2 * EDGE)
+    top, cell = EDGE + 18, HEAD + SIDE + FOOT
+    below = top + rows * cell + LINE
+    page = Page(width, below + LINE * (len(legend) + len(remarks)) + EDGE / 2)
+    page.text(EDGE, EDGE + 4, shortened(title, width - 2 * EDGE, 11), size=11, weight="bold")
     for n, panel in enumerate(panels):
-        x, y = _EDGE + (n % columns) * (_SIDE + 2 * _GAP), top + (n // columns) * cell
-        _draw_panel(page, panel, colors, x + _GAP, y)
+        x, y = EDGE + (n % columns) * (SIDE + 2 * GAP), top + (n // columns) * cell
+        _draw_panel(page, panel, colors, x + GAP, y)
     for n, names in enumerate(legend):
         for x, name in names:
-            page.text(_EDGE + x, below + n * _LINE, name, color=colors[name])
+            page.text(EDGE + x, below + n * LINE, name, color=colors[name])
     for n, remark in enumerate(remarks):
-        page.text(_EDGE, below + (len(legend) + n) * _LINE, remark, color=_FAINT, size=7.5)
+        page.text(EDGE, below + (len(legend) + n) * LINE, remark, color=FAINT, size=7.5)
     return page.figure
 
 
@@ -207,63 +165,16 @@ def _columns(panels: Sequence[_Panel]) -> int:
     return 3 if several_planes or len(panels) in (5, 6, 9) else min(4, len(panels))
 
 
-def _draw_panel(
-    page: _Page, panel: _Panel, colors: Mapping[str, _Color], x: float, y: float
-) -> None:
-    shown, low, high = panel.view, *panel.limits
+def _draw_panel(page: Page, panel: _Panel, colors: Mapping[str, Color], x: float, y: float) -> None:
+    subject = None
     if panel.item is not None:
+        subject = panel.item.id
         number, volume = f"#{panel.item.id} ", f"  {volume_text(panel.volume_ml)}"
-        room = _SIDE + _GAP - _text_width(number + volume, 9)
-        name = _shortened(panel.item.class_name, room, 9)
+        room = SIDE + GAP - text_width(number + volume, 9)
+        name = shortened(panel.item.class_name, room, 9)
         page.text(x, y + 8, number + name + volume, size=9, color=colors[panel.item.class_name])
-    unit = "" if panel.unit in ("arbitrary", "unknown") else f" {panel.unit}"
-    page.text(x, y + 20, f"{shown.plane}, {shown.position}", color=_FAINT, size=7.5)
-    page.text(
-        x + _SIDE, y + 20, f"{low:.4g} to {high:.4g}{unit}", color=_FAINT, size=7.5, ha="right"
-    )
-    top = y + _HEAD
-    left, right, up, down = shown.letters
-    middle = x + _SIDE / 2
-    page.text(x - _GAP / 2, top + _SIDE / 2, left, ha="center")
-    page.text(x + _SIDE + _GAP / 2, top + _SIDE / 2, right, ha="center")
-    page.text(middle, top - 6, up, ha="center")
-    page.text(middle, top + _SIDE + 7, down, ha="center")
-    scale = next((mm for mm in _SCALES_MM if mm <= 0.4 * shown.side_mm), _SCALES_MM[-1])
-    page.bar(x, top + _SIDE + 9, scale * _SIDE / shown.side_mm)
-    page.text(x, top + _SIDE + 18, f"{scale} mm", size=7.5)
-    _draw_slice(page.square(x, top), panel, colors)
-
-
-def _draw_slice(axes: Axes, panel: _Panel, colors: Mapping[str, _Color]) -> None:
-    shown = panel.view
-    down, right = (n * mm for n, mm in zip(shown.image.shape, shown.spacing_mm, strict=True))
-    low, high = panel.limits
-    axes.imshow(
-        np.nan_to_num(shown.image.astype(np.float64), nan=low, posinf=high, neginf=low),
-        cmap="gray",
-        vmin=low,
-        vmax=high,
-        origin="upper",
-        extent=(0, right, down, 0),
-        interpolation="bilinear",
-        aspect="auto",
-    )
-    x, y = shown.corner_mm
-    axes.set(xlim=(x, x + shown.side_mm), ylim=(y + shown.side_mm, y))
-    subject = None if panel.item is None else panel.item.id
-    for outline in sorted(shown.outlines, key=lambda one: one.item.id == subject):
-        width = 1.1 if outline.item.id == subject else 0.7
-        for color, more in (((0.0, 0.0, 0.0), 1.0), (colors[outline.item.class_name], 0.0)):
-            axes.add_collection(
-                LineCollection(
-                    list(outline.segments_mm),
-                    colors=[color],
-                    linewidths=width + more,
-                    capstyle="projecting",
-                    snap=False,
-                ),
-                autolim=False,
-            )
+    shown = Shown(panel.view, panel.limits, panel.unit, subject)
+    draw_view(page, shown, colors, x, y)
 
 
 def _legend_lines(panels: Sequence[_Panel], width: float) -> list[list[tuple[float, str]]]:
@@ -272,38 +183,10 @@ def _legend_lines(panels: Sequence[_Panel], width: float) -> list[list[tuple[flo
     lines: list[list[tuple[float, str]]] = []
     x = width
     for name in sorted(names) if len(names) > 1 else ():
-        needed = _text_width(name, 8) + _LINE
+        needed = text_width(name, 8) + LINE
         if x + needed > width:
             lines.append([])
             x = 0.0
         lines[-1].append((x, name))
         x += needed
     return lines
-
-
-def _shortened(text: str, width: float, size: float) -> str:
-    """The text, cut with an ellipsis where it is wider than `width` points."""
-    if _text_width(text, size) <= width:
-        return text
-    lengths = range(1, len(text))
-    kept = bisect_right(lengths, width, key=lambda n: _text_width(text[:n] + "…", size))
-    return text[:kept] + "…"
-
-
-def _text_width(text: str, size: float) -> float:
-    font = FontProperties(
-        family=_FONT, size=size, weight="bold"
-    )  # bold is the wider: room to spare
-    width, _, _ = TextToPath().get_text_width_height_descent(_drawable(text), font, ismath=False)
-    return float(width)
-
-
-def _drawable(text: str) -> str:
-    """The text with a question mark for each letter that the font does not have."""
-    known = _letters_of_font()
-    return "".join(letter if ord(letter) in known else "?" for letter in text)
-
-
-@cache
-def _letters_of_font() -> frozenset[int]:
-    return frozenset(get_font(findfont(_FONT)).get_charmap())

@@ -1,15 +1,18 @@
-"""Tables to files: CSV, Parquet and JSON, by the name's suffix."""
+"""Tables to files (CSV, Parquet, JSON, by the name's suffix), and CSV tables from users."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from medseg.errors import OutputError
 from medseg.io.atomic import atomic_path
+from medseg.io.checks import must_exist, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +45,59 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         write(table, temporary)
 
 
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark.
+
+    Raises InputRefused (`path-missing`, `path-unreadable`), ValueError where it is no such text.
+    """
+    must_exist(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise unreadable(path.name, error) from error
+    except UnicodeDecodeError as error:
+        msg = "is no UTF-8 text"
+        raise ValueError(msg) from error
+
+
+def csv_rows(text: str) -> tuple[tuple[str, ...], Iterator[tuple[int, dict[str, str]]]]:
+    """The columns of a CSV table, in small letters, and each row's line number and cells.
+
+    Cells are parted by commas, or by semicolons where the header has one; blanks around them are
+    left out. Empty lines are passed over; no text at all has no column.
+
+    Raises ValueError for a column that is there twice, a row with another number of cells, and
+    quotes that do not match; what is wrong with a row is raised when the row is asked for.
+    """
+    head = text.split("\n", 1)[0]
+    rows = csv.reader(
+        io.StringIO(text, newline=""), delimiter=";" if ";" in head else ",", strict=True
+    )
+    try:
+        columns = tuple(name.strip().lower() for name in next(rows, []))
+    except csv.Error as error:
+        msg = f"is no CSV table: {error}"
+        raise ValueError(msg) from error
+    if len(set(columns)) != len(columns):
+        msg = f"has the columns {', '.join(columns)}, and one of them twice"
+        raise ValueError(msg)
+    return columns, _cells(rows, columns)
+
+
+def _cells(rows: Any, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        for row in rows:
+            if row and len(row) != len(columns):
+                msg = f"has another number of cells in line {rows.line_num} than in its header"
+                raise ValueError(msg)
+            if row:
+                cells = (cell.strip() for cell in row)
+                yield rows.line_num, dict(zip(columns, cells, strict=True))
+    except csv.Error as error:
+        msg = f"is no CSV table: {error}"
+        raise ValueError(msg) from error
+
+
 def table_as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table as JSON-able values; what is missing or not finite is None."""
     text = table.to_json(orient="records", double_precision=_JSON_DIGITS)
@@ -49,13 +105,19 @@ def table_as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
+def printed(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its fractions as CSV shows them: texts of fixed decimals, "" for missing."""
     text = table.copy()
     for name in text.columns:
         if text[name].dtype.kind == "f":
             decimals = _DECIMALS.get(f"_{name.rpartition('_')[2]}")
             values = text[name].tolist()
             text[name] = _other(values) if decimals is None else _fixed(values, decimals)
+    return text
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    text = printed(table)
     path.write_bytes(text.to_csv(index=False, lineterminator="\n").encode())
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import pytest
@@ -128,16 +129,28 @@ def test_a_mask_of_several_parts_is_warned_of(run, tmp_path) -> None:
     mask = save_nifti(tmp_path / "mask.nii.gz", (blocks(v1=(1, 3), v2=(8, 4)) > 0).astype(np.uint8))
     outcome = run("evaluate", mask, mask, "--json")
     assert figures(outcome)["tp"] == 1
-    assert "[mask-in-parts]" in outcome.err
+    warned = [line for line in outcome.error_lines if "[mask-in-parts]" in line]
+    assert [line.split(": ")[1] for line in warned] == ["mask, prediction", "mask, reference"]
+    assert all("1 of 1 lesion " in line and "split them by component" in line for line in warned)
+    assert json.loads(outcome.out)["warnings"][-1]["code"] == "mask-in-parts"
     parts = run("evaluate", mask, mask, "--by", "component", "--json")
     assert (figures(parts)["tp"], parts.err) == (2, "")
 
 
 def test_values_may_be_classes_with_names(run, ref, tmp_path) -> None:
     (tmp_path / "names.json").write_text('{"1": "liver", "2": "spleen"}')
-    words = ("--values", "class", "--names", tmp_path / "names.json", "--json", "-q")
-    read = json.loads(run("evaluate", ref, ref, *FAST, *words).out)
-    assert {row["class_name"] for row in read["classes"]} == {"liver", "spleen"}
+    for values in ((), ("--values", "class")):
+        words = (*values, "--names", tmp_path / "names.json", "--json", "-q")
+        read = json.loads(run("evaluate", ref, ref, *FAST, *words).out)
+        assert {row["class_name"] for row in read["classes"]} == {"liver", "spleen"}
+
+
+def test_a_class_named_as_all_classes_are_is_refused(run, ref, tmp_path) -> None:
+    (tmp_path / "names.csv").write_text("label,name\n1,all\n2,spleen\n")
+    outcome = run("evaluate", ref, ref, "--names", tmp_path / "names.csv", "-o", tmp_path / "new")
+    is_one_line(outcome, "names.csv", "names-invalid")
+    assert not [line for line in outcome.error_lines if line.startswith("evaluate: ")]
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
@@ -201,17 +214,23 @@ def test_scores_rank_predictions(run, pred, ref, tmp_path) -> None:
 
 
 def test_patients_are_drawn_whole_and_the_seed_is_kept(run, pred, ref, tmp_path) -> None:
+    for n in range(8):  # below ten patients there is no interval
+        for side in (pred, ref):
+            copyfile(side / ("a.nii.gz" if n % 2 else "b.nii.gz"), side / f"c{n}.nii.gz")
+
     def interval(*words: object) -> tuple[float | None, float | None]:
         rows = json.loads(run("evaluate", pred, ref, "--json", "-q", *words).out)["summary"]
         row = next(row for row in rows if row["metric"] == "f1")
         return row["low"], row["high"]
 
-    (tmp_path / "patients.csv").write_text("case,patient\na,p\nb,p\n")
+    rows = "".join(f"c{n},p{n}\n" for n in range(8))
+    (tmp_path / "patients.csv").write_text(f"case,patient\na,p\nb,p\n{rows}")
     assert interval("--patients", tmp_path / "patients.csv") == (None, None)
     assert interval("--bootstrap", 0) == (None, None)
     assert interval("--bootstrap", 50) == interval("--bootstrap", 50)
+    # Of each patient's case the F1 is 1 or 0.5; no resample lies outside.
     low, high = interval("--bootstrap", 50)
-    assert (low, high) == (0.5, 1.0)
+    assert 0.5 <= low < high <= 1.0
 
 
 @pytest.mark.parametrize(("empty", "tp_fp_fn"), [("pred", (0, 0, 2)), ("ref", (0, 2, 0))])
@@ -238,12 +257,14 @@ def test_nothing_on_either_side_is_evaluated(run, tmp_path) -> None:
         (("--threshold", "50"), "lies above 0 and up to 1"),
         (("--threshold", "nan"), "lies above 0 and up to 1"),
         (("--connectivity", "6"), "give --by component too"),
-        (("--names", "n.json"), "give --values class too"),
+        (("--names", "n.json", "--values", "instance"), "--names names classes"),
         (("--size-edges-ml", "1,0.1"), "rising numbers above 0"),
         (("--size-edges-ml", "small"), "rising numbers above 0"),
         (("--size-edges-ml", "0,1"), "rising numbers above 0"),
         (("--tolerance-mm", "nan"), "greater than"),
-        (("--min-volume-ml", "-1"), "greater than"),
+        (("--min-volume-ml", "-1"), "number above 0"),
+        (("--score-threshold", "1.5"), "--score-threshold"),
+        (("--score-threshold", "nan"), "--score-threshold"),
         (("--match", "best"), "best"),
     ],
 )
@@ -278,11 +299,17 @@ def test_a_file_that_is_no_label_map_is_refused_by_its_side(run, pred, ref, tmp_
     assert not (tmp_path / "report").exists()
 
 
-def test_another_grid_is_refused_by_its_case(run, pred, ref) -> None:
+def test_another_grid_is_refused_with_the_names_of_both_files(run, pred, ref) -> None:
     moved = np.eye(4)
     moved[0, 3] = 5.0
     save_nifti(ref / "b.nii.gz", blocks(v1=(1, 3)), moved)
-    is_one_line(run("evaluate", pred, ref), "case 'b', prediction", "grid-mismatch")
+    outcome = run("evaluate", pred, ref)
+    is_one_line(outcome, "b.nii.gz (reference)", "grid-mismatch")
+    assert "is not that of the prediction b.nii.gz: " in outcome.error_lines[-1]
+    other = save_nifti(pred.parent / "other.nii.gz", blocks(v1=(1, 3)))
+    outcome = run("evaluate", other, ref / "b.nii.gz")
+    is_one_line(outcome, "b.nii.gz (reference)", "grid-mismatch")
+    assert "is not that of the prediction other.nii.gz: " in outcome.error_lines[-1]
 
 
 def test_scores_without_a_case_are_refused_where_there_are_several(
@@ -305,6 +332,18 @@ def test_a_report_without_a_place_is_a_failure(run, pred, ref, tmp_path) -> None
     outcome = run("evaluate", pred, ref, *FAST, "-o", tmp_path / "file")
     assert outcome.code == 1
     assert "[not-a-folder]" in outcome.error_lines[-1]
+
+
+def test_a_report_takes_the_place_of_an_older_one_and_other_files_stay(run, pred, ref, tmp_path):
+    report = tmp_path / "report"
+    assert run("evaluate", pred, ref, *FAST, "-o", report).code == 0
+    first = (report / "summary.csv").read_bytes()
+    (report / "mine.txt").write_text("stays")
+    words = ("--min-volume-ml", "0.02", "-o", report)
+    assert run("evaluate", pred, ref, *FAST, *words).code == 0
+    assert (report / "summary.csv").read_bytes() != first
+    assert (report / "mine.txt").read_text() == "stays"
+    assert {path.name for path in report.iterdir()} == {*FILES, "mine.txt"}
 
 
 def test_an_older_report_stays_where_a_new_one_fails(run, pred, ref, tmp_path, monkeypatch) -> None:
@@ -331,3 +370,57 @@ def test_evaluating_loads_no_torch_and_the_table_no_matplotlib(pred, ref) -> Non
         [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True
     )
     assert done.stderr.splitlines()[-1] == "[0]"
+
+
+def test_predictions_below_a_score_are_left_out_of_all_but_curves(run, pred, ref, tmp_path) -> None:
+    (tmp_path / "scores.csv").write_text(
+        "case,instance_id,score\na,1,0.9\na,2,0.8\nb,5,0.7\nb,6,0.1\n"
+    )
+    words = ("evaluate", pred, ref, *FAST, "--scores", tmp_path / "scores.csv", "--json", "-q")
+    every, sure = figures(run(*words)), figures(run(*words, "--score-threshold", "0.5"))
+    assert (every["fp"], sure["fp"]) == (1, 0)
+    assert (every["map"], every["cpm"]) == (sure["map"], sure["cpm"])
+
+
+def test_surfaces_are_left_out_where_they_are_not_wanted(run, pred, ref) -> None:
+    words = ("evaluate", pred, ref, *FAST, "--json", "-q")
+    surface = {"surface_dice", "hd95_mm", "assd_mm"}
+    assert set(figures(run(*words))) & surface == surface
+    without = run(*words, "--no-surface")
+    assert set(figures(without)) & surface == set()
+    assert json.loads(without.out)["settings"]["surface"] is False
+
+
+def test_across_classes_curves_match_across_classes_too(run, tmp_path) -> None:
+    one = save_nifti(tmp_path / "one.nii.gz", blocks(v1=(1, 3)))
+    other = save_nifti(tmp_path / "other.nii.gz", blocks(v2=(1, 3)))
+    words = ("evaluate", one, other, "--values", "class", "--across-classes", "--json")
+    found = figures(run(*words))
+    assert (found["map"], found["ap_iou_0.50"], found["cpm"]) == (1.0, 1.0, 1.0)
+    assert found["map_of_classes"] is None
+
+
+@pytest.mark.parametrize("option", ["--names", "--scores", "--patients"])
+def test_what_is_missing_of_the_input_has_exit_code_3(run, pred, ref, tmp_path, option) -> None:
+    for words in (
+        ("evaluate", tmp_path / "nowhere", ref),
+        ("evaluate", pred, tmp_path / "nowhere"),
+        ("evaluate", pred, ref, option, tmp_path / "nowhere.csv"),
+        ("measure", tmp_path / "nowhere"),
+    ):
+        outcome = run(*words, "-o", tmp_path / "new.csv")
+        assert (outcome.code, "[path-missing]" in outcome.error_lines[-1]) == (3, True)
+        assert not (tmp_path / "new.csv").exists()
+
+
+def test_an_output_that_cannot_be_written_has_exit_code_1(run, pred, ref, tmp_path) -> None:
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    for words in (
+        ("evaluate", pred, ref, *FAST, "-o", file / "report"),
+        ("measure", ref / "a.nii.gz", "-o", file / "table.csv"),
+        ("measure", ref / "a.nii.gz", "-o", tmp_path / "no folder" / "table.csv"),
+    ):
+        outcome = run(*words)
+        assert outcome.code == 1
+        assert outcome.error_lines[-1].startswith("error: ")

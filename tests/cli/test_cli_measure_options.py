@@ -91,7 +91,8 @@ def test_small_objects_are_left_out_and_counted(run, labels) -> None:
     (row,) = rows_of(outcome)
     assert row["instance_id"] == 3
     assert outcome.error_lines == [
-        "warning: 1 of 2 objects are smaller than 0.01 ml and were left out [small-left-out]"
+        "warning: 1 of 2 objects was left out, smaller than the minimum volume of 0.01 mL "
+        "[small-left-out]"
     ]
     assert "warning: small-left-out" in row["notes"]
 
@@ -206,7 +207,13 @@ def test_the_data_dictionary_needs_no_labels(run) -> None:
         ((), "LABELS is missing"),
         (("L", "--groups", "volume"), "no group is named"),
         (("L", "--connectivity", "18"), "--by component"),
-        (("L", "--connectivity", "8", "--by", "component"), "--connectivity"),
+        (("L", "--connectivity", "8", "--by", "component"), "'--connectivity': '8' is not one of"),
+        (("L", "--kind", "node"), "--kind"),
+        (("L", "--targets", "1,x"), "such as 1,4; got 'x'"),
+        (("L", "--targets", "0"), "got '0'"),
+        (("L", "--targets", ""), "got ''"),
+        (("L", "--targets", "3,03"), "named once"),
+        (("L", "--targets", "3", "--groups", "size"), "the group recist"),
         (("L", "--organ-names", "x.json"), "--organs"),
         (("L", "--unit", "HU"), "--image"),
         (("L", "--modality", "CT"), "--image"),
@@ -215,7 +222,7 @@ def test_the_data_dictionary_needs_no_labels(run) -> None:
         (("L", "--slice-thickness-mm", "nan"), "above 0"),
         (("L", "-o", "table.xlsx"), "table.xlsx"),
         (("L", "--by", "voxel"), "--by"),
-        (("L", "--plane", "oblique"), "--plane"),
+        (("L", "--plane", "oblique"), "'--plane': 'oblique' is not one of"),
     ],
 )
 def test_a_bad_call_is_a_usage_error(run, labels, words, said) -> None:

@@ -44,6 +44,17 @@ def test_a_study_becomes_files_and_a_table(segment, image, tmp_path) -> None:
         assert word in outcome.out
 
 
+def test_other_views_of_the_result_are_written_on_request(segment, image, tmp_path) -> None:
+    assert segment(image, "--as", "semantic", "--as", "panoptic").code == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {*FILES, "semantic.nii.gz", "panoptic.nii.gz", "panoptic.json"}
+
+
+def test_an_unknown_view_is_a_usage_error(segment, image) -> None:
+    outcome = segment(image, "--as", "everything")
+    assert outcome.code == 2 and "no such view: 'everything'" in outcome.err
+
+
 def test_progress_and_warnings_are_on_stderr(segment, image) -> None:
     outcome = segment(image)
     assert outcome.error_lines == [

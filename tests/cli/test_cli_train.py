@@ -68,3 +68,35 @@ def test_a_file_in_the_way_is_found_before_training(run, recipe, tmp_path) -> No
     assert outcome.code == 1
     (line,) = outcome.error_lines
     assert "[not-a-folder]" in line
+
+
+def test_without_a_folder_for_results_nothing_is_trained(run, said, recipe) -> None:
+    outcome = run("train", recipe)
+    assert outcome.code == 2
+    assert "--out" in outcome.err
+    assert not said
+
+
+@pytest.mark.parametrize(("ap50", "code"), [(1.0, 0), (0.75, 1)])
+def test_overfit_one_prints_its_ap_and_fails_below_one(
+    run, recipe, tmp_path, monkeypatch, ap50: float, code: int
+) -> None:
+    from medseg.training.overfit import Overfit
+
+    def learned(plan, **options):
+        assert options["data_root"] == tmp_path
+        return Overfit(ap50, 125, 4, (24, 24, 24))
+
+    monkeypatch.setitem(vars(medseg.training), "overfit_one", learned)
+    outcome = run("train", recipe, "--overfit-one", "--data", tmp_path)
+    assert outcome.code == code
+    assert f"AP50 {ap50:.3f} on a window of 24 × 24 × 24 voxels with 4 object(s)" in outcome.out
+
+
+def test_what_the_training_says_is_shown(run, recipe, tmp_path, monkeypatch) -> None:
+    def train(plan, out, **options):
+        options["say"]("begins from m 1: 3 of 4 weights taken")
+        return out
+
+    monkeypatch.setitem(vars(medseg.training), "train", train)
+    assert "3 of 4 weights" in run("train", recipe, "-o", tmp_path / "out").err

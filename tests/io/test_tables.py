@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from medseg.errors import OutputError
-from medseg.io.tables import TABLE_SUFFIXES, table_as_rows, write_table
+from medseg.io.tables import TABLE_SUFFIXES, csv_rows, table_as_rows, write_table
 
 
 def typed() -> pd.DataFrame:
@@ -132,3 +132,47 @@ def test_a_table_that_cannot_be_written_leaves_the_older_one(tmp_path: Path, mon
         write_table(typed().iloc[:1], tmp_path / "table.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["table.parquet"]
     assert (tmp_path / "table.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "case,patient\na,p 1\n\nb,p2\n",
+        "Case; Patient\r\na;p 1\r\n\r\nb; p2\r\n",
+        'case,patient\n"a","p 1"\n\nb,p2',
+    ],
+    ids=["plain", "a spreadsheet's", "quoted"],
+)
+def test_a_csv_table_is_read_with_its_line_numbers_as_programs_write_it(text: str) -> None:
+    columns, rows = csv_rows(text)
+    assert columns == ("case", "patient")
+    wanted = [(2, {"case": "a", "patient": "p 1"}), (4, {"case": "b", "patient": "p2"})]
+    assert list(rows) == wanted
+
+
+def test_a_quoted_cell_keeps_its_separators_and_line_ends() -> None:
+    _, rows = csv_rows('case,patient\n"a,1","x\ny"\nb,z\n')
+    assert list(rows) == [
+        (3, {"case": "a,1", "patient": "x\ny"}),
+        (4, {"case": "b", "patient": "z"}),
+    ]
+
+
+def test_a_csv_table_without_text_has_no_column() -> None:
+    columns, rows = csv_rows("")
+    assert (columns, list(rows)) == ((), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,A\n1,2\n", "has the columns a, a, and one of them twice"),
+        ("a,b\n1,2\n1\n", "another number of cells in line 3 than in its header"),
+        ("a,b\n1,2,3\n", "another number of cells in line 2 than in its header"),
+        ('a,b\n"1,2\n', "is no CSV table: "),
+        ('"a,b\n', "is no CSV table: "),
+    ],
+)
+def test_a_csv_table_that_is_not_certain_is_a_value_error(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        list(csv_rows(text)[1])

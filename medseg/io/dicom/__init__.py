@@ -9,10 +9,12 @@ from medseg.io.dicom.read import choose_stack, read_checked
 from medseg.io.dicom.records import Checked, Frame, Scan, Series, Stack
 from medseg.io.dicom.report import SeriesReport, describe_dicom
 from medseg.io.dicom.scan import scan, scan_tree
+from medseg.io.dicom.suv import PetUnits
 
 __all__ = [
     "Checked",
     "Frame",
+    "PetUnits",
     "Scan",
     "Series",
     "SeriesReport",

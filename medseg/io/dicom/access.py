@@ -12,6 +12,7 @@ from medseg.io.dicom.read import read_checked
 from medseg.io.dicom.records import Scan, Series
 from medseg.io.dicom.refusals import counted, path_refusal
 from medseg.io.dicom.scan import scan_tree
+from medseg.io.dicom.suv import PetUnits
 from medseg.types import Volume
 
 PathLike = str | os.PathLike[str]
@@ -19,19 +20,33 @@ _MOST_LISTED = 12
 
 
 def read_dicom(
-    path: PathLike, *, series: str | int | None = None, volume: int | None = None
+    path: PathLike,
+    *,
+    series: str | int | None = None,
+    volume: int | None = None,
+    pet: PetUnits = "physical",
 ) -> Volume:
     """The volume of a DICOM folder or file.
 
     `series` chooses among several: the running number or the code of the listing, or a whole
-    SeriesInstanceUID. `volume` chooses among the volumes of one series, counted from 1.
+    SeriesInstanceUID. `volume` chooses among the volumes of one series, counted from 1. `pet` says
+    in which unit PET is read.
 
     Raises InputRefused with one of the codes of DICOM.
     """
-    return read_checked(check(_chosen(scan_tree(Path(path)), series)), volume)
+    return read_checked(check(choose_series(path, series)), volume, pet=pet)
 
 
-def read_dicom_volumes(path: PathLike) -> list[Volume]:
+def choose_series(path: PathLike, series: str | int | None = None) -> Series:
+    """The one image series at a path, or the one of that number, code or UID.
+
+    Raises InputRefused (`several-series`, `series-unknown`, `no-image-series`, `file-corrupt`,
+    `several-patients`, or what `scan` refuses).
+    """
+    return _chosen(scan_tree(Path(path)), series)
+
+
+def read_dicom_volumes(path: PathLike, *, pet: PetUnits = "physical") -> list[Volume]:
     """Every volume of every image series under a path, in the order of the listing.
 
     Raises InputRefused where any series or volume is not sound: none is left out silently.
@@ -41,7 +56,9 @@ def read_dicom_volumes(path: PathLike) -> list[Volume]:
     _check_patients(found.images)
     checked = [check(series) for series in found.images]
     return [
-        read_checked(one, number) for one in checked for number in range(1, len(one.stacks) + 1)
+        read_checked(one, number, pet=pet)
+        for one in checked
+        for number in range(1, len(one.stacks) + 1)
     ]
 
 

@@ -10,11 +10,12 @@ from medseg.errors import InputRefused
 from medseg.io.dicom import geometry as geo
 from medseg.io.dicom.classes import PROJECTIONS, SUPPORTED, class_name
 from medseg.io.dicom.notes import notes_of
-from medseg.io.dicom.pixels import files_of, format_fault
+from medseg.io.dicom.pixels import ALLOCATED, files_of, format_fault
 from medseg.io.dicom.records import Checked, Frame, ImageFile, Series, Stack
 from medseg.io.dicom.refusals import counted, refusal
 from medseg.io.dicom.rescale import rescale_fault
 from medseg.io.dicom.volumes import split_volumes
+from medseg.io.dicom.voxels import array_dtype
 
 MAX_BYTES = 4 * 1024**3
 SPACING_TOLERANCE_MM = 1e-4
@@ -220,7 +221,9 @@ def _stack(series: Series, label: str, frames: tuple[Frame, ...]) -> Stack:
 
 def _total_fault(frames: Sequence[Frame]) -> geo.Fault | None:
     file = frames[0].file
-    predicted = file.rows * file.columns * len(frames) * max(1, file.bits[0] // 8)
+    sound = all(frame.file.bits[0] in ALLOCATED for frame in frames)
+    kept = array_dtype(SUPPORTED[file.sop_class], frames).itemsize if sound else 1
+    predicted = file.rows * file.columns * len(frames) * kept
     if predicted <= MAX_BYTES:
         return None
     return geo.Fault("too-large", f"{predicted / 1e9:.1f} GB in one volume")

@@ -10,10 +10,22 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from medseg.io.dicom.classes import CLASSIC, ENHANCED
+from medseg.io.dicom.classes import CLASSIC, ENHANCED, SUPPORTED
 from medseg.io.dicom.header import Header
 from medseg.io.dicom.records import Frame, ImageFile, SplitValue, short_hash
-from medseg.io.dicom.tags import first_item, items, number, numbers, raw_bytes, text, texts, whole
+from medseg.io.dicom.suv import pet_facts
+from medseg.io.dicom.tags import (
+    Elements,
+    Tags,
+    first_item,
+    items,
+    number,
+    numbers,
+    raw_bytes,
+    text,
+    texts,
+    whole,
+)
 
 PIXEL_DATA = 0x7FE00010
 _CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}")
@@ -56,15 +68,20 @@ _FRAMES_A_FILE = 1e6
 
 def image_file(header: Header, path: Path, order: int, file_bytes: int) -> ImageFile:
     """What all frames of the file share."""
-    ds = header.dataset
+    ds = header.tags
+    sop_class = text(ds, 0x00080016)
     frame_of_reference = text(ds, 0x00200052)
     facts = {name: code_text(text(ds, tag)) for name, tag in _FACTS.items()}
     facts["manufacturer"] = text(ds, 0x00080070)[:64]
+    study = text(ds, 0x0020000D)
+    facts["study"] = short_hash(study) if study else ""
+    if SUPPORTED.get(sop_class) == "PT":
+        facts |= pet_facts(header.dataset)
     return ImageFile(
         path=path,
         order=order,
         instance_uid=text(ds, 0x00080018),
-        sop_class=text(ds, 0x00080016),
+        sop_class=sop_class,
         syntax=header.syntax,
         patient=short_hash("\\".join(texts(ds, 0x00100020))),
         frame_of_reference=short_hash(frame_of_reference) if frame_of_reference else "",
@@ -72,7 +89,7 @@ def image_file(header: Header, path: Path, order: int, file_bytes: int) -> Image
         rows=whole(ds, 0x00280010),
         columns=whole(ds, 0x00280011),
         frames=whole(ds, 0x00280008, absent=1),
-        groups=len(items(ds, 0x52009230)) if text(ds, 0x00080016) in ENHANCED else 1,
+        groups=len(items(ds, 0x52009230)) if sop_class in ENHANCED else 1,
         samples=whole(ds, 0x00280002, absent=1),
         photometric=text(ds, 0x00280004),
         bits=(whole(ds, 0x00280100), whole(ds, 0x00280101), whole(ds, 0x00280102)),
@@ -92,7 +109,7 @@ def code_text(value: str) -> str:
     return value if _CODE_STRING.fullmatch(value) else ""
 
 
-def _padding(ds: Dataset) -> tuple[int, int] | None:
+def _padding(ds: Elements) -> tuple[int, int] | None:
     """Lowest and highest stored value that mark padding, as unsigned bits."""
     ends = []
     for tag in (0x00280120, 0x00280121):
@@ -105,11 +122,11 @@ def _padding(ds: Dataset) -> tuple[int, int] | None:
 def frames_of(header: Header, file: ImageFile) -> tuple[Frame, ...]:
     """The frames of a file: the one of a classic object, or one a functional group."""
     if file.sop_class in ENHANCED:
-        return tuple(_enhanced_frames(header.dataset, file))
-    return (_classic_frame(header.dataset, file),)
+        return tuple(_enhanced_frames(header.tags, file))
+    return (_classic_frame(header.tags, file),)
 
 
-def _classic_frame(ds: Dataset, file: ImageFile) -> Frame:
+def _classic_frame(ds: Elements, file: ImageFile) -> Frame:
     return Frame(
         file=file,
         index=0,
@@ -128,7 +145,7 @@ def _classic_frame(ds: Dataset, file: ImageFile) -> Frame:
     )
 
 
-def _split_values(ds: Dataset, frame_type: tuple[str, ...]) -> dict[str, SplitValue]:
+def _split_values(ds: Tags, frame_type: tuple[str, ...]) -> dict[str, SplitValue]:
     """The tags of a data set that may set volumes apart; absent ones are left out."""
     values: dict[str, SplitValue] = {"ImageType": frame_type}
     for name, tag in _SPLIT_NUMBERS:
@@ -162,7 +179,7 @@ class _Groups:
         return Dataset() if found is None else found
 
 
-def _enhanced_frames(ds: Dataset, file: ImageFile) -> Iterator[Frame]:
+def _enhanced_frames(ds: Elements, file: ImageFile) -> Iterator[Frame]:
     """One frame for each item of PerFrameFunctionalGroupsSequence (PS3.3 C.7.6.16)."""
     shared = first_item(ds, 0x52009229)
     common = _split_values(ds, file.image_type)

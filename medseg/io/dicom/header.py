@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pydicom import dcmread
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.filereader import read_file_meta_info
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -20,12 +20,22 @@ from pydicom.uid import (
 )
 
 from medseg.io.dicom.classes import CLASS_PREFIX
-from medseg.io.dicom.tags import PARSE_ERRORS
+from medseg.io.dicom.codecs import COMPRESSED
+from medseg.io.dicom.tags import PARSE_ERRORS, Elements
 
 DEFLATED = str(DeflatedExplicitVRLittleEndian)
 HEADER_BYTES = 32 * 1024 * 1024
 _LONG = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
 _GROUP_2 = b"\x02\0"
+_MARK_AND_LENGTH = b"DICM\x02\0\0\0UL\x04\0"
+_SYNTAX = b"\x02\0\x10\0UI"
+_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_ENCODINGS = {  # implicit, little endian
+    str(ImplicitVRLittleEndian): (True, True),
+    str(ExplicitVRBigEndian): (False, False),
+    **dict.fromkeys((str(ExplicitVRLittleEndian), *COMPRESSED), (False, True)),
+}
+_MOST_META_BYTES = 65536
 _FIRST_TAGS = frozenset({0x0002, 0x0008})
 
 
@@ -33,10 +43,12 @@ _FIRST_TAGS = frozenset({0x0002, 0x0008})
 class Header:
     """A parsed data set without its pixel data, and where that lies.
 
-    `pixel_tag` is the element of group 7FE0 that holds the pixels, None where there is none.
+    `tags` are its elements for look-up. `pixel_tag` is the element of group 7FE0 that holds the
+    pixels, None where there is none.
     """
 
-    dataset: FileDataset
+    dataset: Dataset
+    tags: Elements
     syntax: str
     pixel_tag: int | None
     pixel_offset: int | None
@@ -46,26 +58,30 @@ class Header:
 Unread = Literal["not DICOM", "damaged"]
 
 
-def read_header(path: Path, file_bytes: int) -> Header | Unread:
+def read_header(path: Path, file_bytes: int, *, whole: bool = True) -> Header | Unread:
     """The header of a file, or why there is none.
 
-    A file without the preamble is tried where it starts with a tag of group 2 or 8. OSError of
-    the file system is left to the caller.
+    A file without the preamble is tried where it starts with a tag of group 2 or 8. Where not
+    `whole`, the data set may lack the file meta information, which takes longest to read. OSError
+    of the file system is left to the caller.
     """
     with path.open("rb") as file:
         start = file.read(4096)
         marked = start[128:132] == b"DICM"
         if not marked and not _may_be_bare(start):
             return "not DICOM"
-        file.seek(0)
         try:
-            return _parse(path, file, start, file_bytes)
+            header = None if whole else _without_meta(file, start, file_bytes)
+            if header is None:
+                file.seek(0)
+                header = _parse(path, file, file_bytes)
         except OSError as error:
             if error.errno is not None:
                 raise  # of the file system; pydicom raises others on damaged sequences
             return _unread(start, marked=marked)
         except (*PARSE_ERRORS, zlib.error):
             return _unread(start, marked=marked)
+    return header
 
 
 def _unread(start: bytes, *, marked: bool) -> Unread:
@@ -78,8 +94,31 @@ def _may_be_bare(start: bytes) -> bool:
     return len(start) >= 132 and struct.unpack_from("<H", start)[0] in _FIRST_TAGS
 
 
-def _parse(path: Path, file: BinaryIO, start: bytes, file_bytes: int) -> Header:
-    if DEFLATED.encode() in start and _declared(read_file_meta_info(path)) == DEFLATED:
+def _without_meta(file: BinaryIO, start: bytes, file_bytes: int) -> Header | None:
+    """The header without group 2; None where that is not as short and plain as it should be."""
+    if start[128:140] != _MARK_AND_LENGTH or len(start) < 144:
+        return None
+    stop = 144 + int(struct.unpack_from("<I", start, 140)[0])
+    place = start.find(_SYNTAX, 144, stop)
+    if stop > len(start) or place < 0:
+        return None
+    length = int(struct.unpack_from("<H", start, place + 6)[0])
+    syntax = start[place + 8 : place + 8 + length].rstrip(b"\0 ").decode("latin-1")
+    if syntax not in _ENCODINGS:
+        return None
+    file.seek(stop)
+    dataset = read_dataset(file, *_ENCODINGS[syntax], stop_when=_at_pixels, defer_size=file_bytes)
+    return _header(dataset, syntax, file) if 0x00080016 in dataset else None
+
+
+def _at_pixels(tag: int, _vr: str | None, _length: int) -> bool:
+    return tag in _PIXELS
+
+
+def _parse(path: Path, file: BinaryIO, file_bytes: int) -> Header:
+    deflated = DEFLATED.encode() in file.read(_MOST_META_BYTES)
+    file.seek(0)
+    if deflated and _declared(read_file_meta_info(path)) == DEFLATED:
         stream: BinaryIO = io.BytesIO(inflate(path, HEADER_BYTES))
         dataset = dcmread(stream, stop_before_pixels=True, force=True)
         return _header(dataset, DEFLATED, stream)
@@ -99,19 +138,20 @@ def _guessed(dataset: FileDataset) -> str:
     return str(ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
 
 
-def _header(dataset: FileDataset, syntax: str, stream: BinaryIO) -> Header:
+def _header(dataset: Dataset, syntax: str, stream: BinaryIO) -> Header:
     """Adds the element that reading stopped at: its tag, and where and how long its value is."""
+    tags = Elements(dataset)
     offset = stream.tell()
     element = stream.read(12)
     order = ">" if syntax == str(ExplicitVRBigEndian) else "<"
     if len(element) < 8:
-        return Header(dataset, syntax, None, None, 0)
+        return Header(dataset, tags, syntax, None, None, 0)
     group, number = struct.unpack_from(f"{order}HH", element)
     if element[4:6] not in _LONG:  # implicit: these two bytes belong to an even length
         (length,) = struct.unpack_from(f"{order}I", element, 4)
-        return Header(dataset, syntax, group << 16 | number, offset + 8, length)
+        return Header(dataset, tags, syntax, group << 16 | number, offset + 8, length)
     (length,) = struct.unpack_from(f"{order}I", element.ljust(12, b"\0"), 8)
-    return Header(dataset, syntax, group << 16 | number, offset + 12, length)
+    return Header(dataset, tags, syntax, group << 16 | number, offset + 12, length)
 
 
 def inflate(path: Path, limit: int) -> bytes:

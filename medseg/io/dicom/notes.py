@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from medseg.io.dicom.codecs import LOSSY
 from medseg.io.dicom.records import Frame, Stack
 from medseg.types import InputWarning
 
@@ -21,7 +22,7 @@ def notes_of(frames: Sequence[Frame], *, copies: int, localizers: int) -> tuple[
         found.append(InputWarning("localizers-dropped", f"{localizers} scout images"))
     marks = (
         ("derived-image", "ImageType is DERIVED", _is_derived),
-        ("lossy-compression", "LossyImageCompression is 01", _is_lossy),
+        ("lossy-compression", "pixels were compressed with loss", _is_lossy),
         ("burned-in-annotation", "BurnedInAnnotation is YES", _is_annotated),
     )
     for code, detail, test in marks:
@@ -36,7 +37,7 @@ def _is_derived(frame: Frame) -> bool:
 
 
 def _is_lossy(frame: Frame) -> bool:
-    return frame.file.facts["lossy"] == "01"
+    return frame.file.facts["lossy"] == "01" or frame.file.syntax in LOSSY
 
 
 def _is_annotated(frame: Frame) -> bool:

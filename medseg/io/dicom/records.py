@@ -83,6 +83,17 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What one DICOM file turned out to be."""
+
+    uid: str = field(repr=False)
+    kind: SeriesKind
+    sop_class: str = ""
+    series_number: float = 0.0
+    frames: tuple[Frame, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """All files of one SeriesInstanceUID: images, other objects, or files that are damaged.
 

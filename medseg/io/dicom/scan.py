@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
 from medseg.io.dicom.classes import DIRECTORY, NO_IMAGES, SUPPORTED
 from medseg.io.dicom.frames import frames_of, image_file
 from medseg.io.dicom.header import Header, read_header
-from medseg.io.dicom.records import Frame, Scan, Series, SeriesKind
+from medseg.io.dicom.index import Index, Stamp
+from medseg.io.dicom.records import Found, Frame, Scan, Series, SeriesKind
 from medseg.io.dicom.refusals import path_refusal
 from medseg.io.dicom.tags import PARSE_ERRORS, number, quiet_pydicom, text
 
@@ -23,21 +25,24 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".
 _NOT_DICOM = "not DICOM"
 
 
-def scan(path: str | os.PathLike[str]) -> tuple[Series, ...]:
+def scan(path: str | os.PathLike[str], *, index: Path | None = None) -> tuple[Series, ...]:
     """The series under a folder, or of one file, in a fixed order; headers are all that is read.
+
+    With a folder `index`, what was found is kept there, and files that did not change since are
+    not opened again; None keeps and uses nothing.
 
     Raises InputRefused `path-missing`, `path-unreadable`, `archive`, `too-large` (too many files).
     """
-    return scan_tree(Path(path)).series
+    return scan_tree(Path(path), index=index).series
 
 
-def scan_tree(path: Path) -> Scan:
+def scan_tree(path: Path, *, index: Path | None = None) -> Scan:
     """As `scan`, and how many files were set aside for which reason."""
     groups: dict[tuple[str, SeriesKind], _Group] = defaultdict(_Group)
     skipped: Counter[str] = Counter()
-    with quiet_pydicom():
+    with quiet_pydicom(), Index(path, index) as known:
         for order, file in enumerate(_files(path, skipped), start=1):
-            found = _look_at(file, order)
+            found = _known_or_read(file, order, known)
             if isinstance(found, str):
                 skipped[found] += 1
             else:
@@ -46,15 +51,25 @@ def scan_tree(path: Path) -> Scan:
     return Scan(_numbered(groups), dict(skipped))
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What one DICOM file turned out to be."""
+def _known_or_read(file: _File, order: int, known: Index) -> Found | str:
+    try:
+        stamp = Stamp.of(file.stat())
+        found = known.find(file.path, file.folder, stamp, order)
+        if found is None:
+            found = _look_at(file.path, order, stamp.size)
+            known.keep(file.path, stamp, found)
+    except OSError as error:
+        detail = f"file {order} in name order cannot be read ({error.strerror})"
+        raise path_refusal("path-unreadable", detail) from error
+    return found
 
-    uid: str
-    kind: SeriesKind
-    sop_class: str = ""
-    series_number: float = 0.0
-    frames: tuple[Frame, ...] = ()
+
+class _File(NamedTuple):
+    """A file that a scan came across; `folder` is where it lies, from the root of the scan on."""
+
+    path: Path
+    folder: str
+    stat: Callable[[], os.stat_result]
 
 
 @dataclass(slots=True)
@@ -67,7 +82,7 @@ class _Group:
     frames: list[Frame] = field(default_factory=list)
     sop_classes: set[str] = field(default_factory=set)
 
-    def add(self, found: _Found) -> None:
+    def add(self, found: Found) -> None:
         self.files += 1
         self.damaged += found.kind == "damaged"
         self.series_number = min(self.series_number, found.series_number)
@@ -103,82 +118,85 @@ def _numbered(groups: dict[tuple[str, SeriesKind], _Group]) -> tuple[Series, ...
     )
 
 
-def _files(path: Path, skipped: Counter[str]) -> Iterator[Path]:
+def _files(path: Path, skipped: Counter[str]) -> Iterator[_File]:
     """Regular files in name order; links inside a folder are counted and not followed."""
     if not path.exists():
         code = "path-unreadable" if path.is_symlink() else "path-missing"
         detail = "a link that leads nowhere" if path.is_symlink() else "there is nothing there"
         raise path_refusal(code, detail)
     if not path.is_dir():
-        _refuse_archive(path)
-        yield path
+        _refuse_archive(path.name)
+        yield _File(path, "", path.stat)
         return
-    count = 0
-    for folder, folders, names in os.walk(path, onerror=_unreadable):
-        depth = len(Path(folder).relative_to(path).parts)
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        skipped.update({"link": len(links)} if links else {})
-        folders[:] = sorted(set(folders) - set(links))
-        if folders and depth >= MAX_DEPTH:
-            raise path_refusal("too-large", f"folders nested more than {MAX_DEPTH} deep")
-        for name in sorted(names):
-            file = Path(folder, name)
-            count += 1
-            if count > MAX_FILES:
-                raise path_refusal("too-large", f"more than {MAX_FILES} files")
-            if file.is_symlink():
-                skipped["link"] += 1
-            elif file.is_file():
-                _refuse_archive(file)
-                yield file
-            else:
-                skipped[_NOT_DICOM] += 1
+    for count, (entry, folder) in enumerate(_entries(path), start=1):
+        if count > MAX_FILES:
+            raise path_refusal("too-large", f"more than {MAX_FILES} files")
+        if entry.is_symlink():
+            skipped["link"] += 1
+        elif entry.is_file():
+            _refuse_archive(entry.name)
+            yield _File(Path(entry.path), folder, entry.stat)
+        else:
+            skipped[_NOT_DICOM] += 1
 
 
-def _unreadable(error: OSError) -> None:
-    raise path_refusal("path-unreadable", f"a folder cannot be read ({error.strerror})") from error
+def _entries(
+    folder: str | Path, inside: str = "", depth: int = 0
+) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """What is no folder, with the folder it lies in, in name order; subfolders come last."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        detail = f"a folder cannot be read ({error.strerror})"
+        raise path_refusal("path-unreadable", detail) from error
+    folders = []
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry)
+        else:
+            yield entry, inside
+    if folders and depth >= MAX_DEPTH:
+        raise path_refusal("too-large", f"folders nested more than {MAX_DEPTH} deep")
+    for one in folders:
+        yield from _entries(one.path, f"{inside}{one.name}/", depth + 1)
 
 
-def _refuse_archive(file: Path) -> None:
-    if file.name.lower().endswith(_ARCHIVES):
+def _refuse_archive(name: str) -> None:
+    if name.lower().endswith(_ARCHIVES):
         raise path_refusal("archive", "a packed archive, whose contents were not looked at")
 
 
-def _look_at(file: Path, order: int) -> _Found | str:
-    """What a file is, or the reason to set it aside."""
-    try:
-        file_bytes = file.stat().st_size
-        header = read_header(file, file_bytes)
-    except OSError as error:
-        detail = f"file {order} in name order cannot be read ({error.strerror})"
-        raise path_refusal("path-unreadable", detail) from error
+def _look_at(file: Path, order: int, file_bytes: int) -> Found | str:
+    """What a file is, or the reason to set it aside; OSError of the file system is the caller's."""
+    header = read_header(file, file_bytes, whole=False)
     if header == _NOT_DICOM:
         return _NOT_DICOM
     if isinstance(header, str):
-        return _Found("", "damaged")
+        return Found("", "damaged")
     try:
         return _sorted_out(header, file, order, file_bytes)
     except (*PARSE_ERRORS, OSError):
-        return _Found("", "damaged")
+        return Found("", "damaged")
 
 
-def _sorted_out(header: Header, file: Path, order: int, file_bytes: int) -> _Found | str:
-    ds = header.dataset
+def _sorted_out(header: Header, file: Path, order: int, file_bytes: int) -> Found | str:
+    ds = header.tags
     sop_class = text(ds, 0x00080016)
     uid = text(ds, 0x0020000E)
     rows = 0x00280010 in ds and 0x00280011 in ds
     if not sop_class and not rows:
-        return _without_class(ds)
+        return _without_class(header.dataset)
     if sop_class in NO_IMAGES or (not rows and sop_class not in SUPPORTED):
-        return _Found(uid, "other", sop_class)
+        return Found(uid, "other", sop_class)
     if not uid or not text(ds, 0x00080018) or not sop_class or not rows:
-        return _Found(uid, "damaged", sop_class)
+        return Found(uid, "damaged", sop_class)
     facts = image_file(header, file, order, file_bytes)
     if min(facts.rows, facts.columns, facts.frames) < 1:
-        return _Found(uid, "damaged", sop_class)
+        return Found(uid, "damaged", sop_class)
     series_number = number(ds, 0x00200011)
     known = series_number is not None and abs(series_number) < float("inf")
-    return _Found(
+    return Found(
         uid,
         "image",
         sop_class,
@@ -187,10 +205,10 @@ def _sorted_out(header: Header, file: Path, order: int, file_bytes: int) -> _Fou
     )
 
 
-def _without_class(ds: Dataset) -> _Found | str:
+def _without_class(ds: Dataset) -> Found | str:
     """A directory of DICOM, a file cut before its first tags, or none of DICOM's."""
     meta = getattr(ds, "file_meta", None)
     if not meta:
         return _NOT_DICOM
     is_directory = str(meta.get("MediaStorageSOPClassUID") or "") == DIRECTORY
-    return "DICOMDIR" if is_directory else _Found("", "damaged")
+    return "DICOMDIR" if is_directory else Found("", "damaged")

@@ -52,9 +52,27 @@ def quiet_pydicom() -> Iterator[None]:
         logger.removeFilter(silence)
 
 
-def raw_bytes(dataset: Dataset, tag: int) -> tuple[bytes, str, bool] | None:
+class Elements:
+    """The elements of a data set by tag, taken out once: pydicom's own look-up is slow."""
+
+    __slots__ = ("dataset", "raw")
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.raw = {int(tag): element for tag, element in dataset.items()}
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.raw
+
+
+Tags = Dataset | Elements
+
+
+def raw_bytes(tags: Tags, tag: int) -> tuple[bytes, str, bool] | None:
     """Value bytes, value representation and whether little endian; None where absent or empty."""
-    element = dataset.get_item(tag, keep_deferred=True)
+    element = (
+        tags.raw.get(tag) if isinstance(tags, Elements) else tags.get_item(tag, keep_deferred=True)
+    )
     if element is None or element.value is None or element.value in ("", b""):
         return None
     if not isinstance(element, RawDataElement):
@@ -76,27 +94,29 @@ def _written(element: DataElement) -> tuple[bytes, str, bool]:
     return "\\".join(map(str, many)).encode("latin-1", "replace"), "UT", True
 
 
-def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
+def texts(tags: Tags, tag: int) -> tuple[str, ...]:
     """The values of a text tag without padding; () where absent or empty."""
-    found = raw_bytes(dataset, tag)
-    if found is None:
-        return ()
-    words = found[0].decode("latin-1").strip(_PADDING)
+    found = raw_bytes(tags, tag)
+    return () if found is None else _words(found[0])
+
+
+def _words(value: bytes) -> tuple[str, ...]:
+    words = value.decode("latin-1").strip(_PADDING)
     return tuple(word.strip(_PADDING) for word in words.split("\\")) if words else ()
 
 
-def text(dataset: Dataset, tag: int) -> str:
+def text(tags: Tags, tag: int) -> str:
     """The first value of a text tag, or ""."""
-    values = texts(dataset, tag)
+    values = texts(tags, tag)
     return values[0] if values else ""
 
 
-def numbers(dataset: Dataset, tag: int) -> tuple[float, ...] | None:
+def numbers(tags: Tags, tag: int) -> tuple[float, ...] | None:
     """The values of a number tag; None where absent or empty, NaN for what is no number.
 
     A decimal comma, a unit or an empty place among others is no number (PS3.5 6.2, DS and IS).
     """
-    found = raw_bytes(dataset, tag)
+    found = raw_bytes(tags, tag)
     if found is None:
         return None
     value, vr, little = found
@@ -105,37 +125,37 @@ def numbers(dataset: Dataset, tag: int) -> tuple[float, ...] | None:
         count = len(value) // struct.calcsize(code)
         order = "<" if little else ">"
         return tuple(map(float, struct.unpack_from(f"{order}{count}{code}", value))) or None
-    words = texts(dataset, tag)
-    return tuple(map(_number, words)) or None
+    return tuple(map(_number, _words(value))) or None
 
 
 def _number(word: str) -> float:
     return float(word) if _NUMBER.fullmatch(word) else math.nan
 
 
-def number(dataset: Dataset, tag: int) -> float | None:
+def number(tags: Tags, tag: int) -> float | None:
     """The first value of a number tag; None where absent, NaN where it is no number."""
-    values = numbers(dataset, tag)
+    values = numbers(tags, tag)
     return values[0] if values else None
 
 
-def whole(dataset: Dataset, tag: int, absent: int = 0) -> int:
+def whole(tags: Tags, tag: int, absent: int = 0) -> int:
     """The first value of a tag of counts; `absent` where it is absent, -1 where it is none."""
-    value = number(dataset, tag)
+    value = number(tags, tag)
     if value is None:
         return absent
     return int(value) if math.isfinite(value) and value == int(value) else -1
 
 
-def items(dataset: Dataset, tag: int) -> tuple[Dataset, ...]:
+def items(tags: Tags, tag: int) -> tuple[Dataset, ...]:
     """The items of a sequence; () where it is absent, empty or no sequence."""
-    if tag not in dataset:
+    if tag not in tags:
         return ()
+    dataset = tags.dataset if isinstance(tags, Elements) else tags
     value = dataset[tag].value
     return tuple(part for part in value or () if isinstance(part, Dataset))
 
 
-def first_item(dataset: Dataset, tag: int) -> Dataset | None:
+def first_item(tags: Tags, tag: int) -> Dataset | None:
     """The first item of a sequence, if there is one."""
-    found = items(dataset, tag)
+    found = items(tags, tag)
     return found[0] if found else None

@@ -22,7 +22,7 @@ from medseg.errors import InputRefused
 from medseg.io.dicom import describe_dicom, read_dicom
 
 MUTANTS = 150
-SLOWEST_S = 2.0
+SLOWEST_S = 20.0
 SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, JPEGLSLossless)
 
 

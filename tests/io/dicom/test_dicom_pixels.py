@@ -172,6 +172,39 @@ def test_a_deflated_file_is_never_inflated_beyond_what_it_announces(
     assert ramp_error(read_dicom(folder)) < 1e-3
 
 
+def with_tail(folder: Path, tail: bytes, syntax: UID = ExplicitVRLittleEndian) -> Path:
+    """A series whose first file goes on after its pixels."""
+    write_in(series(), folder, syntax)
+    file = folder / "000.dcm"
+    file.write_bytes(file.read_bytes() + tail)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("tail", "syntax"),
+    [
+        (b"\xfc\xff\xfc\xffOB\0\0\x04\0\0\0abcd", ExplicitVRLittleEndian),
+        (b"\xe1\x7f\x10\0LO\x04\0MINE", ExplicitVRLittleEndian),
+        (b"\xff\xfc\xff\xfcOB\0\0\0\0\0\x04abcd", ExplicitVRBigEndian),
+        (b"\xfc\xff\xfc\xff\x04\0\0\0abcd", ImplicitVRLittleEndian),
+        (bytes(300), ExplicitVRLittleEndian),
+    ],
+)
+def test_padding_and_elements_may_follow_the_pixels(
+    tmp_path: Path, tail: bytes, syntax: UID
+) -> None:
+    assert ramp_error(read_dicom(with_tail(tmp_path, tail, syntax))) < 1e-3
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("tail", [b"\x07\x04\x08\x04\x09\x04\x0a\x04", b"\x18\xfc" * 5, b"\1\1"])
+def test_pixels_pushed_out_of_their_place_are_refused(
+    tmp_path: Path, tail: bytes, syntax: UID
+) -> None:
+    """Bytes that were put into the pixels leave as many behind them."""
+    assert code_of(with_tail(tmp_path, tail, syntax)) == "pixel-data-corrupt"
+
+
 def test_overlay_bits_above_the_high_bit_are_taken_away(tmp_path: Path) -> None:
     values = [flat(100 + n) | 0xF000 for n in range(3)]
     slices = stored_as(values, PixelRepresentation=0, BitsStored=12, HighBit=11)
@@ -257,7 +290,7 @@ def test_a_range_of_padding_values_is_padding(tmp_path: Path) -> None:
         ("GML", None, "SUVbw"),
         ("GML", "BW", "SUVbw"),
         ("GML", "LBM", "unknown"),
-        ("CNTS", None, "unknown"),
+        ("NONE", None, "unknown"),
     ],
 )
 def test_the_unit_of_pet_is_what_its_tags_say(

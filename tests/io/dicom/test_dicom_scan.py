@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_read_is_not_left_out(
 ) -> None:
     write(series(), tmp_path)
 
-    def refuse(path: Path, _: int) -> str:
+    def refuse(path: Path, _: int, *, whole: bool) -> str:
         if path.name == "011.dcm":
             raise PermissionError(13, "Permission denied", str(path))
         return "not DICOM"
