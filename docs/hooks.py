@@ -23,6 +23,20 @@ def refusal_codes() -> str:
     return markdown_table(("code", "what it means"), rows)
 
 
+def refusals() -> str:
+    """Every code with meaning, example and way out, a table a group."""
+    from medseg.refusal_codes import REFUSALS
+
+    groups: dict[str, list[tuple[str, str, str, str]]] = {}
+    for code, one in REFUSALS.items():
+        row = (f"`{code}`", one.meaning, one.example, one.remedy)
+        groups.setdefault(one.group, []).append(row)
+    heads = ("code", "what it means", "for example", "the way out")
+    return "\n\n".join(
+        f"### {group}\n\n{markdown_table(heads, rows)}" for group, rows in groups.items()
+    )
+
+
 def columns() -> str:
     """Every column of the table of measures."""
     from medseg.measurement.columns import COLUMNS
@@ -32,7 +46,7 @@ def columns() -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
-    {"refusal-codes": refusal_codes, "columns": columns}
+    {"refusal-codes": refusal_codes, "refusals": refusals, "columns": columns}
 )
 """What a page may ask for with `<!-- table: NAME -->`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from medseg.card import CardClass
 from medseg.transforms.grids import GridMap
-from medseg.types import Instance
+from medseg.types import Box, Instance
 
 Raw = Any
 """A head's own NamedTuple of tensors: what its network gives for a batch of windows."""
@@ -70,6 +70,21 @@ class Slab:
     margins: Mapping[str, tuple[int, int]]
 
 
+@dataclass(frozen=True, eq=False)
+class WindowInstance:
+    """One object as one window shows it, on the model's grid.
+
+    `class_id` is a position in the card's classes, `score` in 0..1, `box` slices of the window;
+    `probability` (z, y, x) over the box is that of belonging to the object, which it does above
+    0.5. Two objects may hold the same voxel.
+    """
+
+    class_id: int
+    score: float
+    box: Box
+    probability: NDArray[np.float16]
+
+
 class DenseDecoder(Protocol):
     """The decoding half of a dense head."""
 
@@ -85,34 +100,76 @@ class DenseDecoder(Protocol):
         """Instances on the image's grid (turned to S, P, L), numbered by class, then position."""
 
 
+@runtime_checkable
+class InstanceDecoder(Protocol):
+    """The decoding half of a head that finds whole objects in every window.
+
+    `organs` decodes the dense part of the head's Raw, its field `dense`, where there are organ
+    classes: of an organ there is one, so it is blended over windows, not stitched.
+    """
+
+    @property
+    def organs(self) -> DenseDecoder | None:
+        """Decodes the organs; None without an organ class."""
+
+    @property
+    def score_threshold(self) -> float:
+        """Objects below this score, after stitching, are dropped."""
+
+    @property
+    def smallest_mm3(self) -> float:
+        """Objects below this volume, after stitching, are dropped."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the decoding, for the provenance."""
+
+    def decode(self, raw: Raw) -> list[list[WindowInstance]]:
+        """The lesions of each window of a batch, doubtful ones too, from `refine_found`'s Raw."""
+
+
+@runtime_checkable
+class LimitedDecoder(InstanceDecoder, Protocol):
+    """A decoder of a head that gives a fixed number of objects a window at most."""
+
+    def fired(self, raw: Raw) -> list[float]:
+        """The share of them, 0..1, that stands for an object, of each window of a batch."""
+
+
 class HeadNetwork(Protocol):
     """The network half of a head, an `nn.Module`; one that gives all at once returns `raw`."""
 
     def __call__(self, pyramid: Sequence[Tensor]) -> Raw:
         """From the backbone's pyramid to the head's Raw, at the pyramid's resolution."""
 
-    def refine(self, image: Tensor, raw: Raw) -> Raw:
-        """`raw` at the resolution of `image`, everywhere, for training."""
+    def refine(self, image: Tensor, raw: Raw, targets: Sequence[WindowTarget] | None = None) -> Raw:
+        """`raw` completed for training: at the resolution of `image`, everywhere.
+
+        A second stage learns on what `targets` show, one a window.
+        """
 
     def refine_found(self, image: Tensor, raw: Raw) -> Raw:
-        """The same for one window, with the work spent where something was found."""
+        """`raw` completed for decoding one window, with the work spent where something is."""
 
     def shift_organs(self, amounts: Sequence[float]) -> None:
         """Add to the organs' logits, in their order, for good."""
+
+
+Decoder = DenseDecoder | InstanceDecoder
 
 
 class HeadParts(NamedTuple):
     """A head: its network, its loss and its decoder, each usable alone.
 
     `network(in_channels, channels, strides, classes, **arguments)` builds a `HeadNetwork`;
-    `loss(raw, targets, classes, spacing_mm)` gives named scalars, which `loss_weights` weighs by
-    default; `decoder(classes, **arguments)` decodes.
+    `loss(raw, targets, classes, spacing_mm)` gives named scalars from `refine`'s Raw, which
+    `loss_weights` weighs by default; `decoder(classes, **arguments)` decodes.
     """
 
     network: Callable[..., nn.Module]
     loss: Callable[..., dict[str, Tensor]]
     loss_weights: Mapping[str, float]
-    decoder: Callable[..., DenseDecoder]
+    decoder: Callable[..., Decoder]
 
 
 def organ_ids(classes: Sequence[CardClass]) -> list[int]:

@@ -15,13 +15,17 @@ from medseg.types import Box, Instance
 
 @dataclass(frozen=True)
 class Found:
-    """One object before it has an id: its group, mean probability, box, mask and crop."""
+    """One object before it has an id: its group, mean probability, box, mask and crop.
+
+    The crop of the probability is that of `probability_box`, of `box` where it is None.
+    """
 
     group: int
     score: float
     box: Box
     mask: NDArray[np.bool_]
     probability: NDArray[np.float16]
+    probability_box: Box | None = None
 
     @property
     def voxel_count(self) -> int:
@@ -84,6 +88,7 @@ def numbered(
                     item.box,
                     item.mask,
                     item.probability,
+                    item.probability_box,
                 )
             )
     return items

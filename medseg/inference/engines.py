@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,9 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg.errors import MedsegError, ModelError
-from medseg.heads.contract import MapSpec
+from medseg.heads.contract import InstanceDecoder, LimitedDecoder, MapSpec, WindowInstance
 from medseg.models.network import InstanceNetwork
 from medseg.types import Shape
+
+Found = TypeVar("Found")
+"""What running one window gives."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -53,20 +58,14 @@ class TorchEngine:
             for count in range(len(self.mirror_axes) + 1)
             for axes in combinations(self.mirror_axes, count)
         ]
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exact:
+        with torch.inference_mode(), _exact():
             image = window.to(self.device)
             seen = [self._mirrored(image, axes) for axes in views]
             maps = {
                 spec.name: torch.stack([one[spec.name] for one in seen]).mean(dim=0)
                 for spec in self.specs
             }
-        if not all(bool(torch.isfinite(values).all()) for values in maps.values()):
-            detail, remedy = "the network gave NaN", "fetch the model package again"
-            raise ModelError("model-invalid", "model", detail, remedy)
-        return {name: values.cpu().numpy() for name, values in maps.items()}
+        return _as_arrays(maps)
 
     def _mirrored(self, image: Tensor, axes: tuple[int, ...]) -> dict[str, Tensor]:
         """The maps of a window mirrored along `axes`, turned back."""
@@ -77,6 +76,62 @@ class TorchEngine:
             spec.name: _turned_back(_activated(getattr(raw, spec.name)[0], spec), spec, axes)
             for spec in self.specs
         }
+
+
+class WindowResult(NamedTuple):
+    """The organs' activated maps of a window, its objects, and the share of queries that fired."""
+
+    maps: dict[str, NDArray[np.float32]]
+    objects: list[WindowInstance]
+    fired: float
+
+
+@dataclass(frozen=True)
+class InstanceEngine:
+    """A network of a box or query head in PyTorch, 32-bit floats, one window at a time."""
+
+    network: InstanceNetwork
+    decoder: InstanceDecoder
+    device: torch.device
+
+    @property
+    def specs(self) -> tuple[MapSpec, ...]:
+        """The maps that are blended over windows: those of the organs."""
+        organs = self.decoder.organs
+        return () if organs is None else organs.maps
+
+    def run(self, window: Tensor) -> WindowResult:
+        """What is found in a window (C, Z, Y, X)."""
+        with torch.inference_mode(), _exact():
+            view = window.to(self.device)[None]
+            raw = self.network.refine_found(view, self.network.coarse(view))
+            (found,) = self.decoder.decode(raw)
+            decoder = self.decoder
+            fired = decoder.fired(raw)[0] if isinstance(decoder, LimitedDecoder) else 0.0
+            maps = {
+                spec.name: _activated(getattr(raw.dense, spec.name)[0], spec) for spec in self.specs
+            }
+        if not all(np.isfinite(one.score) for one in found):
+            raise _not_finite()
+        return WindowResult(_as_arrays(maps), found, fired)
+
+
+def _exact() -> AbstractContextManager[None]:
+    """No choice of algorithm by speed and no shortened floats, so that runs agree."""
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+
+
+def _as_arrays(maps: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    if not all(bool(torch.isfinite(values).all()) for values in maps.values()):
+        raise _not_finite()
+    return {name: values.cpu().numpy() for name, values in maps.items()}
+
+
+def _not_finite() -> ModelError:
+    detail, remedy = "the network gave NaN", "fetch the model package again"
+    return ModelError("model-invalid", "model", detail, remedy)
 
 
 def _turned_back(values: Tensor, spec: MapSpec, axes: tuple[int, ...]) -> Tensor:
@@ -90,14 +145,14 @@ def _turned_back(values: Tensor, spec: MapSpec, axes: tuple[int, ...]) -> Tensor
 
 
 def window_runner(
-    image: Tensor, window: Shape, run: Callable[[Tensor], dict[str, NDArray[np.float32]]]
-) -> Callable[[Shape], dict[str, NDArray[np.float32]]]:
+    image: Tensor, window: Shape, run: Callable[[Tensor], Found]
+) -> Callable[[Shape], Found]:
     """A function of a window's start (z, y, x) that cuts it from `image` (C, Z, Y, X) and runs it.
 
     Beyond the image's end its outermost voxels are repeated.
     """
 
-    def at(start: Shape) -> dict[str, NDArray[np.float32]]:
+    def at(start: Shape) -> Found:
         part = image
         for axis, (first, length) in enumerate(zip(start, window, strict=True), start=1):
             index = torch.arange(first, first + length).clamp(max=image.shape[axis] - 1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,9 +20,12 @@ from medseg.io.atomic import atomic_path, staged
 from medseg.io.tables import write_table
 from medseg.measurement import ClassTotal, Study, study, summarise
 from medseg.types import InputWarning, Instance, Instances, Volume
+from medseg.types.views import panoptic_map, semantic_map
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from medseg.io.dicom_out import DicomObjects
 
 LABEL_MAP = "instances.nii.gz"
 SEGMENTATION = "instances.seg.nrrd"
@@ -30,6 +33,12 @@ TABLE = "instances.csv"
 PREVIEW = "preview.png"
 SUMMARY = "summary.json"
 FILES = (LABEL_MAP, SEGMENTATION, TABLE, PREVIEW, SUMMARY)
+
+View = Literal["semantic", "panoptic"]
+VIEWS: Mapping[View, tuple[str, ...]] = MappingProxyType(
+    {"semantic": ("semantic.nii.gz",), "panoptic": ("panoptic.nii.gz", "panoptic.json")}
+)
+"""Files of other views of the same result."""
 
 _SAID = ("versions", "input_sha256")
 _VERSIONS_OF = ("medseg", "torch", "monai", "numpy")
@@ -88,13 +97,16 @@ def write_results(
     out: Path,
     *,
     table: pd.DataFrame,
+    dicom: DicomObjects | None = None,
+    views: Sequence[View] = (),
 ) -> Summary:
     """Write `FILES` into the folder `out`, which must be there; older ones are replaced.
 
     `volume` is what was segmented, several channels by name with the first on the instances' grid;
-    `table` comes from `measure`. The same values give the same bytes. All files are written beside
-    the old ones first and take their places at the end, `summary.json` last: an error before that
-    leaves `out` as it was.
+    `table` comes from `measure`; `dicom`, where given, is written too, and so are `views`: the
+    class of each voxel, or its one segment with a list of what they are. The same values give the
+    same bytes. All files are written beside the old ones first and take their places at the end,
+    `summary.json` last: an error before that leaves `out` as it was.
 
     Raises OutputError where a file cannot be written.
     """
@@ -103,13 +115,33 @@ def write_results(
     volumes = {"image": volume} if isinstance(volume, Volume) else dict(volume)
     image = next(iter(volumes.values()))
     summary = summary_of(volumes, instances, table)
+    if dicom is not None:
+        warnings = tuple(dict.fromkeys([*summary.warnings, *dicom.warnings]))
+        summary = replace(summary, warnings=warnings, files=(*FILES[:-1], *dicom.files, FILES[-1]))
+    others = [name for view in dict.fromkeys(views) for name in VIEWS[view]]
+    summary = replace(summary, files=(*summary.files[:-1], *others, SUMMARY))
     with staged(out, summary.files) as stage:
         write(without_overlaps(instances), stage / LABEL_MAP)
         write(instances, stage / SEGMENTATION)
         write_table(table, stage / TABLE)
         write_preview(image, instances, stage / PREVIEW)
+        _write_views(instances, stage, others)
+        if dicom is not None:
+            dicom.save(stage)
         _write_text(json.dumps(summary.as_dict(), indent=2) + "\n", stage / SUMMARY)
+    if dicom is not None:
+        dicom.remove_empty(out)
     return summary
+
+
+def _write_views(instances: Instances, stage: Path, names: Sequence[str]) -> None:
+    geometry = instances.geometry
+    if "semantic.nii.gz" in names:
+        write(Volume(semantic_map(instances), geometry), stage / "semantic.nii.gz")
+    if "panoptic.nii.gz" in names:
+        drawn, segments = panoptic_map(instances)
+        write(Volume(drawn, geometry), stage / "panoptic.nii.gz")
+        _write_text(json.dumps({"segments": segments}, indent=2) + "\n", stage / "panoptic.json")
 
 
 def summary_of(
@@ -220,7 +252,7 @@ def _facts(volume: Volume, sha256: str | None) -> dict[str, Any]:
         "spacing_mm_zyx": [round(mm, 6) for mm in geometry.spacing_mm],
         "modality": volume.modality,
         "unit": volume.unit,
-        **{key: volume.meta[key] for key in ("series", "volume") if volume.meta.get(key)},
+        **{key: volume.meta[key] for key in ("series", "volume", "suv") if volume.meta.get(key)},
     }
 
 

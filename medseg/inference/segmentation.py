@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from medseg.heads.contract import InstanceDecoder
 from medseg.inference.dense import blended_slabs
-from medseg.inference.engines import TorchEngine, choose_device, window_runner
+from medseg.inference.engines import (
+    InstanceEngine,
+    TorchEngine,
+    choose_device,
+    window_runner,
+)
+from medseg.inference.instances import find_instances
 from medseg.inference.results import versions, volume_sha256
 from medseg.inference.windows import WindowPlan, plan_windows
 from medseg.measurement.parts import labelled_parts
@@ -48,12 +55,31 @@ def segment(
         overlap=model.card.window_overlap,
         multiple=model.network.multiple,
     )
-    engine = TorchEngine(
-        model.network.to(chosen).eval(),
-        model.decoder.maps,
-        chosen,
-        tuple("zyx".index(axis) for axis in model.card.mirror_axes),
+    items, limits = _found(model, prepared, plan, chosen, progress)
+    warnings = (*prepared.warnings, *limits, *fragment_warnings(items))
+    return Instances(
+        prepared.image_geometry,
+        [turned_back(item, prepared) for item in items],
+        model.card.instance_classes,
+        warnings,
+        {**_provenance(volumes, model, prepared, chosen), "windows": _said(plan)},
     )
+
+
+def _found(
+    model: Model,
+    prepared: Prepared,
+    plan: WindowPlan,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[Instance], tuple[InputWarning, ...]]:
+    """Instances on the image's grid turned to S, P, L, and what is doubtful about them."""
+    network, mirrored = model.network.to(device).eval(), model.card.mirror_axes
+    if isinstance(model.decoder, InstanceDecoder):
+        found_whole = InstanceEngine(network, model.decoder, device)
+        return find_instances(found_whole, prepared, plan, model.card.classes, progress)
+    axes = tuple("zyx".index(axis) for axis in mirrored)
+    engine = TorchEngine(network, model.decoder.maps, device, axes)
     slabs = blended_slabs(
         window_runner(prepared.image, plan.window, engine.maps),
         model.decoder.maps,
@@ -62,15 +88,7 @@ def segment(
         GridMap.between(prepared.turned_geometry, prepared.geometry),
         progress,
     )
-    items = model.decoder.group(slabs, prepared.geometry.spacing_mm)
-    warnings = (*prepared.warnings, *fragment_warnings(items))
-    return Instances(
-        prepared.image_geometry,
-        [turned_back(item, prepared) for item in items],
-        model.card.instance_classes,
-        warnings,
-        {**_provenance(volumes, model, prepared, chosen), "windows": _said(plan)},
-    )
+    return model.decoder.group(slabs, prepared.geometry.spacing_mm), ()
 
 
 def fragment_warnings(items: Sequence[Instance]) -> list[InputWarning]:
@@ -104,21 +122,23 @@ def _check_call(volumes: object, model: object) -> None:
 def turned_back(item: Instance, prepared: Prepared) -> Instance:
     """An instance from the grid turned to S, P, L on the image's own axes."""
     back = (prepared.axes.index(0), prepared.axes.index(1), prepared.axes.index(2))
-    parts = []
-    for new, old in enumerate(back):
-        part, length = item.box[old], prepared.turned_geometry.shape[old]
-        if prepared.flips[old]:
-            part = slice(length - part.stop, length - part.start)
-        parts.append((new, part))
-    z, y, x = (part for _, part in parts)
     flips = (prepared.flips[back[0]], prepared.flips[back[1]], prepared.flips[back[2]])
-    box: Box = (z, y, x)
-    crop = item.probability
+
+    def box_back(box: Box) -> Box:
+        parts = []
+        for old, flip in zip(back, flips, strict=True):
+            part, length = box[old], prepared.turned_geometry.shape[old]
+            parts.append(slice(length - part.stop, length - part.start) if flip else part)
+        z, y, x = parts
+        return z, y, x
+
+    crop, wider = item.probability, item.probability_box
     return replace(
         item,
-        box=box,
+        box=box_back(item.box),
         mask=reoriented_array(item.mask, back, flips),
         probability=None if crop is None else reoriented_array(crop, back, flips),
+        probability_box=None if wider is None else box_back(wider),
     )
 
 

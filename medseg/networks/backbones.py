@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Protocol
 
 from monai.networks.blocks.convolutions import Convolution
@@ -61,12 +60,14 @@ class ResidualPyramid(nn.Module):
             3, in_channels, channels[0], strides=stem_stride, act=ACTIVATION, norm=NORM
         )
         self.down = nn.ModuleList(
-            _stage(channels[max(level - 1, 0)], width, blocks[level], stride=1 + (level > 0))
+            residual_stage(
+                channels[max(level - 1, 0)], width, blocks[level], stride=1 + (level > 0)
+            )
             for level, width in enumerate(channels)
         )
         pairs = list(zip(channels[1:], channels[:-1], strict=True))
         self.lateral = nn.ModuleList(nn.Conv3d(deep, fine, 1) for deep, fine in pairs)
-        self.merge = nn.ModuleList(_stage(fine, fine, 1, stride=1) for _, fine in pairs)
+        self.merge = nn.ModuleList(residual_stage(fine, fine, 1, stride=1) for _, fine in pairs)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """A window's features, finest level first."""
@@ -82,7 +83,10 @@ class ResidualPyramid(nn.Module):
         return tuple(levels)
 
 
-def _stage(in_channels: int, out_channels: int, blocks: int, *, stride: int) -> nn.Sequential:
+def residual_stage(
+    in_channels: int, out_channels: int, blocks: int, *, stride: int
+) -> nn.Sequential:
+    """Residual blocks, the first with `stride`: (B, in_channels, ...) to (B, out_channels, ...)."""
     return nn.Sequential(
         *(
             UnetResBlock(
@@ -97,9 +101,3 @@ def _stage(in_channels: int, out_channels: int, blocks: int, *, stride: int) -> 
             for n in range(blocks)
         )
     )
-
-
-BACKBONES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"residual_pyramid": ResidualPyramid}
-)
-"""Backbones by the name that a card gives; each takes the number of input channels first."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from medseg.phantom.body import make_phantom
 from medseg.phantom.markers import orientation_marker, ramp
+from medseg.phantom.packed import packed_lesions
 from medseg.phantom.shapes import Phantom, Superellipsoid, rasterise, truth_of
 from medseg.phantom.windows import nested_lesions, touching_lesions
 
@@ -16,6 +17,7 @@ __all__ = [
     "make_phantom",
     "nested_lesions",
     "orientation_marker",
+    "packed_lesions",
     "ramp",
     "rasterise",
     "touching_lesions",

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medseg.training.loop import train
+    from medseg.training.overfit import overfit_one
 
-_LAZY = {"train": "medseg.training.loop"}
+_LAZY = {"overfit_one": "medseg.training.overfit", "train": "medseg.training.loop"}
 
-__all__ = ["train"]
+__all__ = ["overfit_one", "train"]
 
 
 def __getattr__(name: str) -> Any:

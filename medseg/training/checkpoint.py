@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -22,16 +23,36 @@ CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
 
 @dataclass
 class Progress:
-    """How far a training is: steps done, minutes spent, and a row of figures a validation."""
+    """How far a training is: steps done, minutes spent, and a row of figures a validation.
+
+    `losses` holds sum and number of each loss since the last row; `initial` says what the weights
+    began from, empty where they were fresh.
+    """
 
     step: int = 0
     minutes: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    initial: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """Count the losses of one step."""
+        for name, value in losses.items():
+            total, steps = self.losses.get(name, (0.0, 0))
+            self.losses[name] = [total + value, steps + 1]
+
+    def mean_losses(self) -> dict[str, float]:
+        """The mean of each loss over the steps that had it since this was last asked."""
+        means = {name: total / steps for name, (total, steps) in self.losses.items()}
+        self.losses = {}
+        return means
 
 
 def recipe_hash(recipe: Recipe) -> str:
     """SHA-256 of all that a recipe says."""
-    return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
+    # A key that came later counts where it is given: older checkpoints are still of their recipe.
+    later = {"training": {"init"}} if recipe.training.init is None else None
+    return hashlib.sha256(recipe.model_dump_json(exclude=later).encode()).hexdigest()
 
 
 def save_checkpoint(

@@ -8,24 +8,32 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from medseg.card import Card
 from medseg.errors import InputRefused
 from medseg.io import check_values, read, read_instances, require_same_grid
 from medseg.measurement.components import split_components
-from medseg.phantom import touching_lesions
-from medseg.training.recipe import DecathlonData, FolderData, PhantomData, Recipe
+from medseg.phantom import Phantom, nested_lesions, touching_lesions
+from medseg.phantom.toy import toy_cubes
+from medseg.training.recipe import DecathlonData, FolderData, Generator, PhantomData, Recipe
 from medseg.types import InputWarning, Instance, Instances, Modality, Shape, Volume
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".mhd")
 """File names that are taken for images and label maps."""
 
-GENERATORS = {"touching_lesions": touching_lesions}
-"""Phantoms that a recipe may name."""
+GENERATORS: Mapping[Generator, Callable[..., Phantom]] = MappingProxyType(
+    {
+        "touching_lesions": touching_lesions,
+        "nested_lesions": nested_lesions,
+        "toy_cubes": toy_cubes,
+    }
+)
+"""What makes the phantoms that a recipe may name, from a seed and a `shape`."""
 
 ID = "{id}"
 
@@ -48,7 +56,7 @@ class PhantomCase:
 
     id: str
     seed: int
-    generator: Literal["touching_lesions"]
+    generator: Generator
     shape: Shape
 
 

@@ -49,7 +49,11 @@ def write_package(
             cases=cases,
             minutes=round(progress.minutes, 1),
             device=device,
-            statistics={"steps": progress.step, "torch": torch.__version__.split("+")[0]},
+            statistics={
+                "steps": progress.step,
+                "torch": torch.__version__.split("+")[0],
+                **({"initial": progress.initial} if progress.initial else {}),
+            },
         ),
         weights_sha256=hashlib.sha256(content).hexdigest(),
     )

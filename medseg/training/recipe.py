@@ -30,6 +30,8 @@ Positive = Annotated[float, Field(gt=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Axis = Literal["z", "y", "x"]
 CaseIds = tuple[str, ...]
+Generator = Literal["touching_lesions", "nested_lesions", "toy_cubes"]
+"""Phantoms that a recipe may name."""
 
 UNTRAINED = TrainingData(name="not trained", cases=0, minutes=0.0, device="none")
 """What the card of a recipe says of its training, until there was one."""
@@ -96,7 +98,7 @@ class PhantomData(_Part):
 
     kind: Literal["phantom"]
     name: str
-    generator: Literal["touching_lesions"]
+    generator: Generator
     training_seeds: tuple[int, int]
     validation_seeds: tuple[int, int]
     held_out_seeds: tuple[int, int] | None = None
@@ -132,8 +134,9 @@ class TrainingSection(_Part):
 
     Units: `crop_shape` is voxels (z, y, x) of the model's grid; `loss_weights` multiply the
     head's losses by name, those not named by 1; `ema_decay` 0 keeps no average of the weights.
-    `balance_volumes` shifts the organs' logits after the last step to the least volume error on
-    the validation cases.
+    `balance_volumes` shifts the organs' logits after the last step until, on the validation cases,
+    the median volume error is 0. `init` names the model to begin from, shipped or a package's
+    folder: weights whose name and shape agree are taken.
     """
 
     seed: Annotated[int, Field(ge=0)]
@@ -142,7 +145,7 @@ class TrainingSection(_Part):
     crop_shape: tuple[AtLeastOne, AtLeastOne, AtLeastOne]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    schedule: Literal["polynomial", "cosine", "constant"] = "polynomial"
+    schedule: Literal["polynomial", "cosine", "constant", "trapezoidal"] = "polynomial"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     gradient_clip: Positive = 5.0
     precision: Literal["32", "bf16"] = "32"
@@ -154,6 +157,7 @@ class TrainingSection(_Part):
     checkpoint_every_minutes: Positive = 5.0
     threads: AtLeastOne | None = None
     balance_volumes: bool = False
+    init: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Self:

@@ -62,7 +62,7 @@ def sample_window(
     first = [int(m) - length // 2 for m, length in zip(middle, shape, strict=True)]
     low, high = _region(first, shape, case.image.shape[1:], margin)
     seen = [one for one in case.objects if _meets(one.box, low, high)]
-    image = _cut_image(case.image, low, high)
+    image = cut_image(case.image, low, high)
     masks = torch.zeros((max(len(seen), 1), *image.shape[1:]))
     for n, one in enumerate(seen):
         _paste(masks[n], one, low, high)
@@ -154,7 +154,7 @@ def _meets(box: Box, low: Sequence[int], high: Sequence[int]) -> bool:
     return all(p.start < b and p.stop > a for p, a, b in zip(box, low, high, strict=True))
 
 
-def _cut_image(image: Tensor, low: Sequence[int], high: Sequence[int]) -> Tensor:
+def cut_image(image: Tensor, low: Sequence[int], high: Sequence[int]) -> Tensor:
     """image[:, low:high]; beyond the border its outermost voxels are repeated."""
     for axis, (a, b) in enumerate(zip(low, high, strict=True), start=1):
         index = torch.arange(a, b).clamp(0, image.shape[axis] - 1)

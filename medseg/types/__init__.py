@@ -18,6 +18,7 @@ from medseg.types.instances import (
     Instances,
     Kind,
     as_labels,
+    box_inside,
     label_boxes,
     tight_box,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Unit",
     "Volume",
     "as_labels",
+    "box_inside",
     "check_box",
     "label_boxes",
     "reoriented_array",

@@ -35,8 +35,10 @@ class InstanceClass:
 class Instance:
     """One object: an id that is kept, a class, a score in 0..1, and its mask.
 
-    Shapes: box three slices; mask boolean, the tight crop that the box cuts out;
-    probability None or float16 of the mask's shape.
+    Shapes: box three slices; mask boolean, the tight crop that the box cuts out; probability None
+    or float16, the crop that `probability_box` cuts out. That box is `box` or a wider one, which
+    then holds the fringe as well: what fades around the mask, 0 where nothing of it is there. None
+    stands for `box`; without a probability it is None.
     """
 
     id: int
@@ -46,10 +48,10 @@ class Instance:
     box: Box
     mask: NDArray[np.bool_]
     probability: NDArray[np.float16] | None = None
+    probability_box: Box | None = None
 
     def __post_init__(self) -> None:
-        z, y, x = self.box
-        lengths = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
+        lengths = _lengths(self.box)
         if self.id < 1:
             msg = f"an id is at least 1; got {self.id}"
             raise ValueError(msg)
@@ -60,8 +62,30 @@ class Instance:
         if not _fills_its_ends(self.mask):
             msg = f"instance {self.id}: its box is not tight around its mask"
             raise ValueError(msg)
-        if self.probability is not None and self.probability.shape != self.mask.shape:
-            msg = f"instance {self.id}: probability and mask differ in shape"
+        self._check_probability()
+
+    def _check_probability(self) -> None:
+        wider = self.probability_box
+        if self.probability is None:
+            if wider is not None:  # who takes a probability away need not know of its box
+                object.__setattr__(self, "probability_box", None)
+            return
+        if wider is None:
+            if self.probability.shape != self.mask.shape:
+                msg = f"instance {self.id}: probability and mask differ in shape"
+                raise ValueError(msg)
+            return
+        if not all(
+            outer.step is None and outer.start <= part.start and part.stop <= outer.stop
+            for outer, part in zip(wider, self.box, strict=True)
+        ):
+            msg = f"instance {self.id}: its probability's box does not hold its box"
+            raise ValueError(msg)
+        if self.probability.shape != _lengths(wider):
+            got = self.probability.shape
+            msg = (
+                f"instance {self.id}: a probability of shape {_lengths(wider)} is wanted; got {got}"
+            )
             raise ValueError(msg)
 
     @classmethod
@@ -96,6 +120,26 @@ class Instance:
     def voxel_count(self) -> int:
         """Voxels in the mask."""
         return int(np.count_nonzero(self.mask))
+
+    @property
+    def core(self) -> Box:
+        """Where the mask lies in an array of the probability's shape."""
+        outer = self.box if self.probability_box is None else self.probability_box
+        return box_inside(self.box, outer)
+
+
+def box_inside(box: Box, outer: Box) -> Box:
+    """`box` counted from the corner of `outer`, which holds it."""
+    z, y, x = (
+        slice(part.start - around.start, part.stop - around.start)
+        for part, around in zip(box, outer, strict=True)
+    )
+    return z, y, x
+
+
+def _lengths(box: Box) -> Shape:
+    z, y, x = box
+    return z.stop - z.start, y.stop - y.start, x.stop - x.start
 
 
 def _fills_its_ends(mask: NDArray[np.bool_]) -> bool:
@@ -153,6 +197,8 @@ class Instances:
                 and 0 <= x.start < x.stop <= width
             ):  # most boxes pass here, in a tenth of the time
                 check_box(item.box, self.geometry.shape)
+            if item.probability_box is not None:
+                check_box(item.probability_box, self.geometry.shape)
             if known.get(item.class_name) != item.kind:
                 msg = f"instance {item.id}: no {item.kind} class is named {item.class_name!r}"
                 raise ValueError(msg)

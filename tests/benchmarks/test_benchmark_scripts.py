@@ -234,6 +234,20 @@ def test_measuring_references_are_all_inside(load: Load, shared: Path) -> None:
     assert not [check for check in checks if not check.passes]
 
 
+@pytest.mark.parametrize("name", ["measuring_references", "evaluating_references"])
+def test_a_folder_that_is_not_there_is_told_in_one_line(
+    load: Load, monkeypatch, capsys, tmp_path, name: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--shared", str(tmp_path / "none")])
+    with pytest.raises(SystemExit) as ended:
+        load(name).main()
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1
+    assert "name it with --shared" in said.err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="permissions")
 def test_the_package_in_a_folder_without_rights_cannot_be_written(load: Load, tmp_path) -> None:
     startup = load("measuring_startup")

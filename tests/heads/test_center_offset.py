@@ -174,7 +174,7 @@ def test_refining_around_what_was_found_equals_refining_all_where_something_is()
         coarse[:, 0] = 20.0
         coarse[:, 1, 10:13, 9:12, 11:13] = 40.0
         raw = raw._replace(coarse=coarse)
-        everywhere, around = network.refine(image, raw), network.refine_found(image, raw)
+        everywhere, around = network.head.refine(image, raw), network.refine_found(image, raw)
     inside = (slice(None), slice(None), slice(18, 28), slice(16, 26), slice(20, 28))
     assert torch.allclose(everywhere.organ[inside], around.organ[inside], atol=1e-5)
     assert torch.equal(
@@ -208,7 +208,10 @@ def test_offsets_lead_from_a_cell_to_the_centre_in_millimetres() -> None:
 
 
 def test_heads_are_found_by_name() -> None:
-    assert set(HEADS) == {"center_offset", "components"}
+    assert set(HEADS) == {
+        "border_core", "center_offset", "components", "detr", "mask2former", "mask_rcnn",
+        "pointrend", "yolact",
+    }  # fmt: skip
 
 
 def build_small(classes: list[dict[str, object]]) -> torch.nn.Module:

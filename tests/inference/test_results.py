@@ -66,6 +66,23 @@ def found() -> Instances:
     return Instances(GEOMETRY, items, CLASSES, warnings, PROVENANCE)
 
 
+def test_other_views_are_written_beside_and_listed(
+    volume: Volume, found: Instances, tmp_path: Path
+) -> None:
+    table = measure(found, volume)
+    summary = write_results(volume, found, tmp_path, table=table, views=["semantic", "panoptic"])
+    assert sorted(summary.files) == sorted(path.name for path in tmp_path.iterdir())
+    assert summary.files[-1] == "summary.json" and "panoptic.json" in summary.files
+    classes, segments = (
+        np.asarray(nibabel.load(tmp_path / f"{name}.nii.gz").dataobj).T
+        for name in ("semantic", "panoptic")
+    )
+    assert [int((classes == label).sum()) for label in (1, 2)] == [64 - 8, 8 + 1]
+    listed = json.loads((tmp_path / "panoptic.json").read_text(encoding="utf-8"))["segments"]
+    assert [(one["id"], one["voxel_count"]) for one in listed] == [(1, 56), (2, 8), (5, 1)]
+    assert all(int((segments == one["id"]).sum()) == one["voxel_count"] for one in listed)
+
+
 def test_a_folder_gets_every_file_and_no_other(
     volume: Volume, found: Instances, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 import medseg
 from medseg.errors import ModelError
-from medseg.models import build, card_of, recipe_path, shipped, shipped_recipes
+from medseg.models import build, card_of, decoder_of, recipe_path, shipped, shipped_recipes
 from medseg.models.packages import package_folder
 from medseg.models.readme import render_readme
 from medseg.training.datasets import list_cases, split_cases
@@ -116,10 +116,16 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         medseg.load_model(tmp_path)
 
 
+def test_mirrored_views_are_refused_for_heads_that_find_whole_objects() -> None:
+    mirrored = card(LESIONS, head={"name": "yolact"}, mirror_axes=("x",))
+    with pytest.raises(ModelError, match=r"finds whole objects.*leave mirror_axes out"):
+        decoder_of(mirrored)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"head": {"name": "none"}}, r"no head is named 'none'; there are center_offset"),
+        ({"head": {"name": "none"}}, r"no head is named 'none'; there are border_core"),
         ({"backbone": {"name": "none"}}, r"no backbone is named 'none'"),
         (
             {"backbone": {"name": "residual_pyramid", "arguments": {"chanels": [8]}}},

@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from modelling import LESIONS, card
 from safetensors.torch import load_file
+from training_cases import recipe
 
 import medseg
 from medseg.errors import InputRefused
+from medseg.heads import HEADS
 from medseg.phantom import touching_lesions
 from medseg.training import train
 from medseg.training.checkpoint import CHECKPOINT, LOG, load_checkpoint
-from medseg.training.loop import schedule
-from medseg.training.recipe import Recipe
+from medseg.training.run import Run, schedule
+from medseg.training.windows import Window
 
 pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
-
-
-def recipe(steps: int = 6, **training: object) -> Recipe:
-    model = card(LESIONS).model_dump(mode="json", exclude_none=True)
-    for key in ("training", "weights_sha256"):
-        model.pop(key)
-    return Recipe.model_validate(
-        {
-            "model": model,
-            "data": {
-                "kind": "phantom",
-                "name": "touching lesions",
-                "generator": "touching_lesions",
-                "training_seeds": [10, 14],
-                "validation_seeds": [20, 21],
-                "shape": [24, 24, 24],
-            },
-            "training": {
-                "seed": 3,
-                "steps": steps,
-                "batch_size": 2,
-                "crop_shape": [16, 16, 16],
-                "learning_rate": 1e-3,
-                "warmup_steps": 1,
-                "ema_decay": 0.9,
-                "validate_every": 3,
-                "threads": 1,
-                **training,
-            },
-            "augmentation": {
-                "flip": {"prob": 0.5, "axes": ["x"]},
-                "rotation": {"prob": 0.5, "max_degrees": [10, 10, 10]},
-                "elastic": {"prob": 0.5, "magnitude_mm": 1, "spacing_mm": 8},
-                "noise": {"prob": 0.5, "maximum": 0.1},
-            },
-        }
-    )
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -80,6 +46,59 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_an_unbroken_one(tmp_path
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert (whole / LOG).read_text() == (broken / LOG).read_text()
+
+
+def test_losses_in_the_log_are_means_since_the_row_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each: list[dict[str, float]] = []
+    step = Run.step
+
+    def noted(run: Run, batch: Sequence[Window]) -> dict[str, float]:
+        each.append(step(run, batch))
+        return each[-1]
+
+    monkeypatch.setattr(Run, "step", noted)
+    train(recipe(), tmp_path, data_root=tmp_path, device="cpu")
+    with (tmp_path / LOG).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["step"]) for row in rows] == [3, 6]
+    for row, steps in zip(rows, (each[:3], each[3:]), strict=True):
+        for name in ("loss", "loss_lesion", "loss_offset"):
+            assert float(row[name]) == pytest.approx(np.mean([one[name] for one in steps]))
+    assert float(rows[0]["learning_rate"]) > float(rows[1]["learning_rate"]) > 0
+
+
+def test_the_loss_is_what_its_weighted_parts_add_up_to(tmp_path: Path) -> None:
+    train(recipe(3, loss_weights={"centre": 2.0}), tmp_path, data_root=tmp_path, device="cpu")
+    with (tmp_path / LOG).open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    weights = {**HEADS["center_offset"].loss_weights, "centre": 2.0}
+    parts = {name: float(row[f"loss_{name}"]) for name in weights if f"loss_{name}" in row}
+    assert len(parts) == 4  # no organ here
+    assert float(row["loss"]) == pytest.approx(sum(weights[n] * v for n, v in parts.items()))
+
+
+def test_tensorboard_shows_each_row_once_also_after_a_kill(tmp_path: Path) -> None:
+    def kill(done: int, total: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(), tmp_path, data_root=tmp_path, device="cpu", progress=kill)
+    train(recipe(), tmp_path, data_root=tmp_path, device="cpu")
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    shown = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    with (tmp_path / LOG).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for tag, name in (("loss/total", "loss"), ("loss/centre", "loss_centre")):
+        points = [(point.step, point.value) for point in shown.Scalars(tag)]
+        assert points == [(3, approx(rows[0][name])), (6, approx(rows[1][name]))]
+    assert {"training/learning_rate", "validation/ap50"} <= set(shown.Tags()["scalars"])
+
+
+def approx(text: str) -> object:
+    return pytest.approx(float(text), rel=1e-6)
 
 
 def test_a_hard_kill_costs_only_the_steps_since_the_last_checkpoint(tmp_path: Path) -> None:
@@ -169,6 +188,12 @@ def test_the_learning_rate_warms_up_and_decays_to_nothing(kind: str) -> None:
 def test_a_constant_learning_rate_stays_where_the_warm_up_ended() -> None:
     training = recipe(100, schedule="constant", warmup_steps=10).training
     assert [schedule(training, step) for step in (0, 9, 50, 99)] == pytest.approx([0.1, 1, 1, 1])
+
+
+def test_a_trapezoidal_learning_rate_is_constant_then_falls_over_the_last_fifth() -> None:
+    training = recipe(100, schedule="trapezoidal", warmup_steps=10).training
+    factors = [schedule(training, step) for step in (0, 9, 50, 80, 90, 99)]
+    assert factors == pytest.approx([0.1, 1, 1, 1, 0.5, 0.05])
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(

@@ -170,7 +170,7 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(tmp_path, old, new,
         (
             "seed = 0",
             "seed = 0\nschedule = 'polinomial'",
-            "schedule: 'polinomial' should be 'polynomial', 'cosine' or 'constant'; "
+            "schedule: 'polinomial' should be 'polynomial', 'cosine', 'constant' or 'trapezoidal'; "
             "did you mean polynomial",
         ),
         (

@@ -138,3 +138,47 @@ def test_without_an_affine_nothing_is_measured_and_another_grid_is_refused() -> 
     )
     with pytest.raises(InputRefused, match="grid-mismatch"):
         MeasureInstancesd("label", "image")({"label": label, "image": image})
+
+
+def test_organs_and_slices_are_said_by_key_and_by_number() -> None:
+    geometry = oblique_geometry(3, (9, 10, 11))
+    labels, organs = blobs(9), 3 * blobs(10, 0.6)
+    data = {"label": as_tensor(labels, geometry), "organs": as_tensor(organs, geometry)}
+    said = {"slice_thickness_mm": 3.0, "acquisition_axis": 1}
+    table = MeasureInstancesd("label", organs_key="organs", **said)(data)["measures"]
+    around = Instances.from_labelmap(organs, geometry, None, "class")
+    wanted = measure(Instances.from_labelmap(labels, geometry), organs=around, **said)
+    pd.testing.assert_frame_equal(table, wanted, rtol=1e-9, atol=1e-9)
+    assert table["organ"].tolist() == ["class_3"]
+    assert table["recist_axis"].tolist() == ["y"]
+
+
+def test_slices_that_the_image_says_otherwise_are_refused() -> None:
+    array = np.zeros((9, 10, 11), np.float32)
+    data = {"label": as_tensor(blobs(11)), "image": as_tensor(array, slice_thickness_mm=2.0)}
+    with pytest.raises(InputRefused, match="its slices are 2 mm thick, not 3"):
+        MeasureInstancesd("label", "image", slice_thickness_mm=3.0)(data)
+    with pytest.raises(ValueError, match="axes 0, 1, 2; got 3"):
+        MeasureInstancesd("label", acquisition_axis=3)
+    with pytest.raises(ValueError, match="above 0; got -1"):
+        MeasureInstancesd("label", slice_thickness_mm=-1)
+
+
+@pytest.mark.parametrize("key", ["image_key", "organs_key"])
+def test_a_missing_image_or_organs_is_an_error_or_measured_without(key: str) -> None:
+    data = {"label": as_tensor(blobs(12))}
+    with pytest.raises(KeyError, match="'beside' is missing in the data"):
+        MeasureInstancesd("label", **{key: "beside"})(data)
+    step = MeasureInstancesd("label", allow_missing_keys=True, **{key: "beside"})
+    row = step(data)["measures"].iloc[0]
+    assert row[["intensity_mean", "organ"]].isna().all()
+    assert row["voxel_count"] == blobs(12).sum()
+
+
+def test_organs_without_an_affine_or_on_another_grid_are_refused() -> None:
+    step = MeasureInstancesd("label", organs_key="organs")
+    with pytest.raises(ValueError, match="'organs' is no MetaTensor"):
+        step({"label": as_tensor(blobs(13)), "organs": torch.from_numpy(blobs(13))[None]})
+    far = as_tensor(blobs(13), Geometry.from_spacing((9, 10, 11), (2.0, 1.0, 1.0)))
+    with pytest.raises(InputRefused, match="grid-mismatch"):
+        step({"label": as_tensor(blobs(13)), "organs": far})

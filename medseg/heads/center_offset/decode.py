@@ -12,34 +12,31 @@ from scipy.spatial import cKDTree
 
 from medseg.card import CardClass
 from medseg.heads.center_offset.network import CenterOffsetNetwork
-from medseg.heads.contract import MapSpec, Slab, lesion_ids, organ_ids
-from medseg.heads.gather import Found, components, instances_from_points, numbered
+from medseg.heads.contract import MapSpec, Slab, lesion_ids
+from medseg.heads.evidence import (
+    Evidence,
+    Points,
+    class_maps,
+    collect_lesions,
+    grouped,
+    large_enough,
+)
+from medseg.heads.gather import Found, components
+from medseg.heads.settings import check_numbers
+from medseg.heads.slabs import map_coordinates
 from medseg.measurement.parts import labelled_parts
-from medseg.transforms.grids import above_on_grid, argmax_on_grid, interpolate_at
 from medseg.types import Instance
-
-Points = NDArray[np.int64]
 
 CENTRE_STRIDE = CenterOffsetNetwork.centre_stride
 
 
 @dataclass
-class _Evidence:
-    """What the slabs so far showed of one class: voxels, and for lesions votes and peaks."""
+class _Votes(Evidence):
+    """The voxels of a class of lesions, where they point to, and the peaks of its heat map."""
 
-    points: list[Points] = field(default_factory=list)
-    probability: list[NDArray[np.float32]] = field(default_factory=list)
     votes_mm: list[NDArray[np.float64]] = field(default_factory=list)
     peaks_mm: list[NDArray[np.float64]] = field(default_factory=list)
     heights: list[NDArray[np.float32]] = field(default_factory=list)
-
-    def all_points(self) -> Points:
-        """Indices (N, 3) on the image's grid."""
-        return np.concatenate([np.empty((0, 3), dtype=np.int64), *self.points])
-
-    def all_probability(self) -> NDArray[np.float32]:
-        """Class probability (N,) of the points."""
-        return np.concatenate([np.empty(0, dtype=np.float32), *self.probability])
 
     def nearest_peaks(self, reach_mm: float) -> NDArray[np.int64]:
         """The position of the peak nearest to each point's vote (N,); -1 beyond `reach_mm`."""
@@ -72,19 +69,13 @@ class CenterOffsetDecoder:
     smallest_mm3: float = 30.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("threshold", 0.0, 1.0),
-            ("peak_threshold", 0.0, 1.0),
-            ("reach_mm", 0.0, np.inf),
-            ("smallest_mm3", -1.0, np.inf),
-        ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                msg = f"head.decoder.{name} is a number; got {value!r}"
-                raise ValueError(msg)
-            if not low < value < high:
-                msg = f"head.decoder.{name} = {value:g} is not above {low:g} and below {high:g}"
-                raise ValueError(msg)
+        limits = {
+            "threshold": (0.0, 1.0),
+            "peak_threshold": (0.0, 1.0),
+            "reach_mm": (0.0, np.inf),
+            "smallest_mm3": (-1.0, np.inf),
+        }
+        check_numbers(self.settings, limits)
 
     @property
     def settings(self) -> dict[str, float]:
@@ -99,67 +90,36 @@ class CenterOffsetDecoder:
     @property
     def maps(self) -> tuple[MapSpec, ...]:
         """Organ and lesion probabilities at stride 1, heat map and offsets at stride 2."""
-        organs, lesions = len(organ_ids(self.classes)), len(lesion_ids(self.classes))
-        specs = []
-        if organs:
-            specs.append(MapSpec("organ", 1 + organs, 1, "softmax"))
-        if lesions:
-            specs.append(MapSpec("lesion", lesions, 1, "sigmoid"))
-            specs.append(MapSpec("centre", lesions, CENTRE_STRIDE, "sigmoid"))
-            offsets = 3 * lesions
-            specs.append(MapSpec("offset_mm", offsets, CENTRE_STRIDE, "none", vectors=True))
-        return tuple(specs)
+        lesions = len(lesion_ids(self.classes))
+        if not lesions:
+            return class_maps(self.classes)
+        return (
+            *class_maps(self.classes),
+            MapSpec("centre", lesions, CENTRE_STRIDE, "sigmoid"),
+            MapSpec("offset_mm", 3 * lesions, CENTRE_STRIDE, "none", vectors=True),
+        )
 
     def group(self, slabs: Iterable[Slab], spacing_mm: Sequence[float]) -> list[Instance]:
         """Instances on the image's grid (turned to S, P, L), numbered by class, then position.
 
         `spacing_mm` (z, y, x) is that of the model's grid.
         """
-        spacing = np.asarray(spacing_mm, dtype=np.float64)
-        organs = [_Evidence() for _ in organ_ids(self.classes)]
-        lesions = [_Evidence() for _ in lesion_ids(self.classes)]
-        voxel_mm3 = float(np.prod(spacing))
-        for slab in slabs:
-            voxel_mm3 = float(np.prod(spacing * np.abs(slab.grids[self.maps[0].name].scale)))
-            if organs:
-                self._collect_organs(slab, organs)
-            for channel, lesion in enumerate(lesions):
-                self._collect_lesions(slab, channel, lesion, spacing)
-        found = []
-        for position, organ in zip(organ_ids(self.classes), organs, strict=True):
-            found.append((position, _organ(organ)))
-        for position, lesion in zip(lesion_ids(self.classes), lesions, strict=True):
-            found.append((position, self._lesions(lesion, voxel_mm3)))
-        return numbered(found, self.classes)
-
-    def _collect_organs(self, slab: Slab, organs: Sequence[_Evidence]) -> None:
-        label = argmax_on_grid(slab.maps["organ"], *_axes(slab, "organ"))
-        where = np.argwhere(label)
-        position = label[tuple(where.T)]
-        points = where.astype(np.int64) + _corner(slab)
-        for n, organ in enumerate(organs):
-            chosen = points[position == n + 1]
-            probability = slab.maps["organ"][n + 1][None]
-            organ.points.append(chosen)
-            organ.probability.append(interpolate_at(probability, *_at(slab, "organ", chosen))[0])
-
-    def _collect_lesions(
-        self, slab: Slab, channel: int, lesion: _Evidence, spacing_mm: NDArray[np.float64]
-    ) -> None:
-        probability = slab.maps["lesion"][channel]
-        axes = _axes(slab, "lesion")
-        above = np.argwhere(above_on_grid(probability, *axes, threshold=self.threshold))
-        points = above.astype(np.int64) + _corner(slab)
-        lesion.points.append(points)
-        lesion.probability.append(
-            interpolate_at(probability[None], *_at(slab, "lesion", points))[0]
+        return grouped(
+            slabs,
+            spacing_mm,
+            self.classes,
+            empty=_Votes,
+            collect=self._collect_lesions,
+            lesions_of=self._lesions,
         )
-        self._collect_centres(slab, channel, lesion, spacing_mm)
 
-    def _collect_centres(
-        self, slab: Slab, channel: int, lesion: _Evidence, spacing_mm: NDArray[np.float64]
-    ) -> None:
+    def _collect_lesions(self, slab: Slab, channel: int, lesion: _Votes) -> None:
+        collect_lesions(slab, channel, lesion, self.threshold)
+        self._collect_centres(slab, channel, lesion)
+
+    def _collect_centres(self, slab: Slab, channel: int, lesion: _Votes) -> None:
         """Where the slab's voxels point to, and the peaks that they may point to."""
+        spacing_mm = lesion.fringe.model_mm
         offset_mm = slab.maps["offset_mm"][3 * channel : 3 * channel + 3]
         lesion.votes_mm.append(_votes_mm(slab, offset_mm, lesion.points[-1], spacing_mm))
         cells, heights = _peaks(slab, channel, self.peak_threshold)
@@ -167,7 +127,7 @@ class CenterOffsetDecoder:
         lesion.peaks_mm.append((cells + first) * CENTRE_STRIDE * spacing_mm)
         lesion.heights.append(heights)
 
-    def _lesions(self, lesion: _Evidence, voxel_mm3: float) -> list[Found]:
+    def _lesions(self, lesion: _Votes) -> list[Found]:
         points, heights = lesion.all_points(), lesion.all_heights()
         if not len(points):
             return []
@@ -177,11 +137,8 @@ class CenterOffsetDecoder:
         # A component that no peak speaks for is as certain as the weakest peak that counts.
         extra = max(int(group.max()) + 1 - len(heights), 0)
         heights = np.concatenate([heights, np.full(extra, self.peak_threshold, np.float32)])
-        return [
-            replace(one, score=float(one.score * heights[one.group]))
-            for one in instances_from_points(points, lesion.all_probability(), group)
-            if one.voxel_count >= self.smallest_mm3 / voxel_mm3
-        ]
+        found = large_enough(lesion.objects(group), lesion, self.smallest_mm3)
+        return [replace(one, score=float(one.score * heights[one.group])) for one in found]
 
 
 @dataclass(frozen=True)
@@ -191,42 +148,14 @@ class ComponentDecoder(CenterOffsetDecoder):
     @property
     def maps(self) -> tuple[MapSpec, ...]:
         """Organ and lesion probabilities alone: nothing votes."""
-        return tuple(spec for spec in super().maps if spec.name in ("organ", "lesion"))
+        return class_maps(self.classes)
 
-    def _collect_centres(
-        self, slab: Slab, channel: int, lesion: _Evidence, spacing_mm: NDArray[np.float64]
-    ) -> None:
+    def _collect_centres(self, slab: Slab, channel: int, lesion: _Votes) -> None:
         """There is nothing to collect."""
 
-    def _lesions(self, lesion: _Evidence, voxel_mm3: float) -> list[Found]:
-        points = lesion.all_points()
-        found = instances_from_points(points, lesion.all_probability(), components(points))
-        return [one for one in found if one.voxel_count >= self.smallest_mm3 / voxel_mm3]
-
-
-def _organ(organ: _Evidence) -> list[Found]:
-    points = organ.all_points()
-    group = np.zeros(len(points), dtype=np.int64)
-    return instances_from_points(points, organ.all_probability(), group)
-
-
-def _corner(slab: Slab) -> Points:
-    """Where the slab begins on the image's grid."""
-    return np.array([slab.start, 0, 0], dtype=np.int64)
-
-
-def _axes(slab: Slab, name: str) -> tuple[NDArray[np.float64], ...]:
-    """Coordinates of the slab's image slices, rows and columns in the map's array."""
-    ends = ((slab.start, slab.stop), (0, slab.shape[1]), (0, slab.shape[2]))
-    return tuple(
-        slab.grids[name].coordinates(axis, start, stop) for axis, (start, stop) in enumerate(ends)
-    )
-
-
-def _at(slab: Slab, name: str, points: Points) -> NDArray[np.float64]:
-    """Coordinates (3, N) in the map's array of points (N, 3) on the image's grid."""
-    grid = slab.grids[name]
-    return np.asarray((points * np.asarray(grid.scale) + grid.offset).T)
+    def _lesions(self, lesion: _Votes) -> list[Found]:
+        found = lesion.objects(components(lesion.all_points()))
+        return large_enough(found, lesion, self.smallest_mm3)
 
 
 def _votes_mm(
@@ -237,7 +166,7 @@ def _votes_mm(
     The cell's own offset, not interpolated: between two objects the offsets jump, and their mean
     points to neither.
     """
-    exact = _at(slab, "offset_mm", points).T
+    exact = map_coordinates(slab, "offset_mm", points).T
     cell = np.clip(np.rint(exact).astype(np.int64), 0, np.array(offset_mm.shape[1:]) - 1)
     first = np.array([slab.starts["offset_mm"], 0, 0])
     votes = (cell + first) * CENTRE_STRIDE * spacing_mm + offset_mm[:, *cell.T].T

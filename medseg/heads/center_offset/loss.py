@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from monai.losses import DiceLoss
@@ -12,10 +13,11 @@ from torch.nn import functional
 from medseg.card import CardClass
 from medseg.heads.center_offset.network import CenterOffset
 from medseg.heads.center_offset.targets import DenseTarget, dense_target
-from medseg.heads.contract import WindowTarget, lesion_ids
+from medseg.heads.contract import WindowTarget
+from medseg.networks.point_refinement import PointLogits
 from medseg.networks.refinement import repeat_up
 
-WEIGHTS = {"organ": 1.0, "lesion": 1.0, "coarse": 0.5, "centre": 0.5, "offset": 3.0}
+WEIGHTS = {"organ": 1.0, "lesion": 1.0, "coarse": 0.5, "centre": 0.5, "offset": 3.0, "points": 1.0}
 """How much each part counts by default; "offset" is per `OFFSET_UNIT_MM`."""
 
 OFFSET_UNIT_MM = 8.0
@@ -30,28 +32,41 @@ def center_offset_loss(
     """Named parts of the loss of a batch, each a mean, not weighted; absent parts are left out.
 
     Shapes: `raw` after `refine`, at full resolution. "organ" and "lesion" are cross entropy plus
-    soft Dice; "coarse" is the same before the refinement; "centre" is the penalty-reduced focal
-    loss of CornerNet (Law and Deng 2018); "offset" is L1.
+    soft Dice; "coarse" is the same before the refinement, "points" at the points that PointRend
+    (Kirillov et al. 2020) learns at, where "organ" and "lesion" are the coarse ones interpolated;
+    "centre" is the penalty-reduced focal loss of CornerNet (Law and Deng 2018); "offset" is L1.
     """
+    target = dense_target(targets, classes, window_shape(raw), spacing_mm)
+    parts = class_parts(raw, target)
+    if raw.centre is not None and raw.offset_mm is not None:
+        parts["centre"] = focal_loss(raw.centre.float(), target.centre)
+        parts["offset"] = _offset_loss(raw.offset_mm.float(), target)
+    return parts
+
+
+def window_shape(raw: CenterOffset) -> tuple[int, int, int]:
+    """The resolution (Z, Y, X) of the class logits; ValueError where there are none."""
     full = raw.organ if raw.organ is not None else raw.lesion
     if full is None:
         msg = "a centre-offset head has an organ or a lesion class"
         raise ValueError(msg)
     z, y, x = full.shape[2:]
-    target = dense_target(targets, classes, (z, y, x), spacing_mm)
+    return z, y, x
+
+
+def class_parts(raw: CenterOffset, target: DenseTarget) -> dict[str, Tensor]:
+    """The parts of the loss that class logits have: "organ", "lesion", "coarse" or "points"."""
     parts = _class_losses(raw.organ, raw.lesion, target)
-    if raw.coarse.shape[2:] != full.shape[2:]:
+    lesions = target.lesion.shape[1]
+    if raw.points is not None:
+        parts["points"] = _point_loss(raw.points, target, lesions)
+    elif raw.coarse.shape[2:] != window_shape(raw):
         logits = repeat_up(raw.coarse.float())
-        first = logits.shape[1] - len(lesion_ids(classes))
+        first = logits.shape[1] - lesions
         coarse = _class_losses(
-            logits[:, :first] if first else None,
-            logits[:, first:] if first < logits.shape[1] else None,
-            target,
+            logits[:, :first] if first else None, logits[:, first:] if lesions else None, target
         )
         parts["coarse"] = torch.stack(list(coarse.values())).sum()
-    if raw.centre is not None and raw.offset_mm is not None:
-        parts["centre"] = focal_loss(raw.centre.float(), target.centre)
-        parts["offset"] = _offset_loss(raw.offset_mm.float(), target)
     return parts
 
 
@@ -69,6 +84,22 @@ def _class_losses(
         entropy = functional.binary_cross_entropy_with_logits(lesion.float(), target.lesion)
         parts["lesion"] = entropy + dice(lesion.float(), target.lesion)
     return parts
+
+
+def _point_loss(points: PointLogits, target: DenseTarget, lesions: int) -> Tensor:
+    """The class losses at points, with the classes of the voxels that hold them."""
+    shape = torch.tensor(target.organ.shape[1:], device=points.places.device)
+    z, y, x = (points.places * shape).long().clamp(max=shape - 1).unbind(dim=-1)
+    window = torch.arange(len(z), device=z.device)[:, None]
+    there = replace(
+        target,
+        organ=target.organ[window, z, y, x],
+        lesion=target.lesion[window, :, z, y, x].movedim(-1, 1),
+    )
+    logits = points.logits.movedim(-1, 1)
+    first = logits.shape[1] - lesions
+    organ, lesion = logits[:, :first] if first else None, logits[:, first:] if lesions else None
+    return torch.stack(list(_class_losses(organ, lesion, there).values())).sum()
 
 
 def focal_loss(logits: Tensor, heat: Tensor) -> Tensor:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from medseg.card import CardClass
-from medseg.heads.contract import lesion_ids, organ_ids
+from medseg.heads.contract import WindowTarget, lesion_ids, organ_ids
+from medseg.networks.point_refinement import (
+    PointLogits,
+    VolumeRefinement,
+    class_uncertainty,
+    interpolated,
+)
 from medseg.networks.refinement import Refinement, crop_around, repeat_up
 
 
@@ -20,8 +26,9 @@ class CenterOffset(NamedTuple):
     lesion (B, lesions, ...) logits or None; centre (B, lesions, ...) logits or None;
     offset_mm (B, 3 * lesions, ...), (z, y, x) from a voxel to the centre of its object, a class
     after the other, or None. `organ` and `lesion` are at the window's resolution in training and
-    after `refine`, else at the finest level's; `centre` and `offset_mm` are at stride 2.
-    `coarse` are all class logits at the finest level, `features` that level, for `refine`.
+    after `refine`, else as `coarse`; `centre` and `offset_mm` are at stride 2.
+    `coarse` are all class logits before they are refined, `features` the finest level, for
+    `refine`; `points` are class logits at points, where points refine them, in training.
     """
 
     organ: Tensor | None
@@ -30,6 +37,7 @@ class CenterOffset(NamedTuple):
     offset_mm: Tensor | None
     coarse: Tensor
     features: Tensor
+    points: PointLogits | None = None
 
 
 class CenterOffsetNetwork(nn.Module):
@@ -39,12 +47,17 @@ class CenterOffsetNetwork(nn.Module):
 
     After Panoptic-DeepLab (Cheng et al. 2020), in 3D, with a heat map and offsets for every class
     of lesions; organs, of which there is one a class, need neither.
+
+    `refine` says how class logits come to full resolution: by convolutions from the finest level,
+    or by points (PointRend, Kirillov et al. 2020), from the level of `coarse_stride` where there is
+    one. A backbone at full resolution needs no convolutions for it. Without `votes` there are class
+    logits alone.
     """
 
     centre_stride = 2
     interest = 0.02
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a backbone gives, and widths
         self,
         in_channels: int,
         channels: Sequence[int],
@@ -54,20 +67,31 @@ class CenterOffsetNetwork(nn.Module):
         width: int = 32,
         offset_unit_mm: float = 8.0,
         refinement_width: int = 16,
+        refine: Literal["convolution", "pointrend"] = "convolution",
+        coarse_stride: int = 4,
+        votes: bool = True,
     ) -> None:
         super().__init__()
+        if refine not in ("convolution", "pointrend"):
+            msg = f"head.network.refine is convolution or pointrend; got {refine!r}"
+            raise ValueError(msg)
         self.organs = len(organ_ids(classes))
         self.lesions = len(lesion_ids(classes))
         self.offset_unit_mm = offset_unit_mm
         self.level = list(strides).index(self.centre_stride)
         logits = self.logit_count
-        self.classify = nn.Conv3d(channels[0], logits, 1)
+        by_points = refine == "pointrend"
+        coarse = strides.index(coarse_stride) if by_points and coarse_stride in strides else 0
+        self.coarse_level = coarse
+        self.classify = nn.Conv3d(channels[coarse], logits, 1)
+        self.points = VolumeRefinement(in_channels, channels[0], logits) if by_points else None
         self.refinement = (
             Refinement(in_channels, channels[0], logits, refinement_width)
-            if strides[0] == 2
+            if strides[0] == 2 and not by_points
             else None
         )
-        if self.lesions:
+        self.votes = votes and self.lesions > 0
+        if self.votes:
             self.tower = nn.Sequential(
                 nn.Conv3d(channels[self.level], width, 3, padding=1),
                 nn.GroupNorm(8, width),
@@ -85,17 +109,29 @@ class CenterOffsetNetwork(nn.Module):
 
     def forward(self, pyramid: Sequence[Tensor]) -> CenterOffset:
         """Everything but the refinement, at the pyramid's resolution."""
-        logits = self.classify(pyramid[0])
+        logits = self.classify(pyramid[self.coarse_level])
         organ, lesion = self.split(logits)
         centre = offset = None
-        if self.lesions:
+        if self.votes:
             tower = self.tower(pyramid[self.level])
             centre = self.centre(tower)
             offset = self.offset(tower) * self.offset_unit_mm
         return CenterOffset(organ, lesion, centre, offset, logits, pyramid[0])
 
-    def refine(self, image: Tensor, raw: CenterOffset) -> CenterOffset:
-        """Class logits at the resolution of `image` (B, C, Z, Y, X)."""
+    def refine(
+        self,
+        image: Tensor,
+        raw: CenterOffset,
+        targets: Sequence[WindowTarget] | None = None,  # noqa: ARG002 - nothing here learns on them
+    ) -> CenterOffset:
+        """Class logits at the resolution of `image` (B, C, Z, Y, X).
+
+        Where points refine them, those that they begin from, and points to learn at.
+        """
+        if self.points is not None:
+            points = self.points.learned(image, raw.features, raw.coarse, self._uncertainty)
+            organ, lesion = self.split(interpolated(raw.coarse, image.shape[2:]))
+            return raw._replace(organ=organ, lesion=lesion, points=points)
         if self.refinement is None:
             return raw
         organ, lesion = self.split(self.refinement(image, raw.features, raw.coarse))
@@ -104,9 +140,13 @@ class CenterOffsetNetwork(nn.Module):
     def refine_found(self, image: Tensor, raw: CenterOffset) -> CenterOffset:
         """The same as `refine` for one window, with the work spent only around what was found.
 
-        Elsewhere the coarse logits are repeated. Something is found where a class other than the
-        background has a probability above `interest`.
+        Elsewhere the coarse logits are repeated, for points interpolated. Something is found where
+        a class other than the background has a probability above `interest`.
         """
+        if self.points is not None:
+            fine_logits = self.points.everywhere(image, raw.features, raw.coarse, self._uncertainty)
+            organ, lesion = self.split(fine_logits)
+            return raw._replace(organ=organ, lesion=lesion)
         if self.refinement is None:
             return raw
         box = crop_around(self._interest(raw)[0], margin=self.refinement.margin)
@@ -129,6 +169,13 @@ class CenterOffsetNetwork(nn.Module):
         if lesion is not None:
             parts.append((torch.sigmoid(lesion) > self.interest).any(dim=1))
         return torch.stack(parts).any(dim=0)
+
+    def _uncertainty(self, logits: Tensor) -> Tensor:
+        """How uncertain class logits (logit_count, ...) are, (...)."""
+        organ, lesion = self.split(logits[None])
+        return class_uncertainty(
+            None if organ is None else organ[0], None if lesion is None else lesion[0]
+        )
 
     def shift_organs(self, amounts: Sequence[float]) -> None:
         """Add to the organs' logits, in their order: a border moves, what is sure stays.

@@ -1,0 +1,283 @@
+"""One head, trained from scratch on phantoms, and its figures: the rows of the published tables.
+
+    python benchmarks/heads.py --head NAME [--backbone NAME] --minutes M --seed S
+        [--phantom touching|nested|toy] [--out FOLDER]
+    python benchmarks/heads.py --table FOLDER...
+    python benchmarks/heads.py --ceilings [--phantom touching|nested]
+
+The recipe is `heads/base.toml` with what `heads/NAME.toml` changes. A short run first measures the
+seconds of a step; from them comes, once, how many steps fit the minutes, so that the rate has
+fallen to zero at their end. The minutes are those of training, of all runs in the folder together;
+the same command goes on after a kill (which costs at most a minute of them) and prints the row
+again once there is one. The score above which an object counts is chosen on phantoms of their own
+(seeds 3000 up), where the total count is right; the test (seeds 0 up) is seen once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import statistics
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from heads_ceilings import print_ceilings
+from heads_figures import balanced_score, figures, segmented
+from heads_tables import print_row, print_tables
+from timing import machine, resident_mb
+
+import medseg
+from medseg.heads import HEADS
+from medseg.io.atomic import atomic_path
+from medseg.networks import BACKBONES
+from medseg.phantom import Phantom, nested_lesions, touching_lesions
+from medseg.phantom.toy import CLASSES as TOY_CLASSES
+from medseg.phantom.toy import toy_cubes
+from medseg.phantom.windows import CLASSES
+from medseg.training import train
+from medseg.training.checkpoint import Progress, load_checkpoint
+from medseg.training.recipe import Recipe
+from medseg.types import InstanceClass, Shape
+
+RECIPES = Path(__file__).with_suffix("")
+TEST_SEEDS, THRESHOLD_SEEDS = 0, 3000
+PACE_STEPS = 25
+"""Steps of the short run; the first few, which warm the memory up, do not count."""
+SPARE = 0.95
+"""The share of the minutes that is planned for: a busy machine slows down."""
+DECAYED = 0.9
+"""A run that ends before this share of its steps has not been trained to its end."""
+ROW, PLAN = "row.json", "plan.json"
+
+
+class Scene(NamedTuple):
+    """A phantom to compare heads on: the recipe's name for it, its maker, its classes."""
+
+    generator: str
+    make: Callable[..., Phantom]
+    classes: tuple[InstanceClass, ...]
+
+
+SCENES = {
+    "touching": Scene("touching_lesions", touching_lesions, CLASSES),
+    "nested": Scene("nested_lesions", nested_lesions, CLASSES),
+    "toy": Scene("toy_cubes", toy_cubes, TOY_CLASSES),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a row is of."""
+
+    head: str
+    backbone: str
+    phantom: str
+    minutes: float
+    seed: int
+    shape: tuple[int, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where it goes by default."""
+        parts = (self.phantom, self.head, self.backbone, f"{self.minutes:g}min", f"seed{self.seed}")
+        return Path("heads-runs") / "-".join(parts)
+
+
+def recipe_of(task: Task, steps: int) -> Recipe:
+    """The base with the head's changes, for this task and so many steps."""
+    raw = tomllib.loads((RECIPES / "base.toml").read_text(encoding="utf-8"))
+    own = RECIPES / f"{task.head}.toml"
+    if own.is_file():
+        raw = merged(raw, tomllib.loads(own.read_text(encoding="utf-8")))
+    scene, shape = SCENES[task.phantom], list(task.shape)
+    arguments = raw.pop("backbones").get(task.backbone, {})
+    training = raw["training"]
+    said = {
+        "model": {
+            "window_shape": shape,
+            "classes": [
+                {"name": one.name, "kind": one.kind, "label": one.label} for one in scene.classes
+            ],
+            "backbone": {"name": task.backbone, "arguments": arguments},
+            "head": {"name": task.head},
+        },
+        "data": {"name": f"medseg.phantom: {scene.generator}", "generator": scene.generator},
+        "training": {
+            "seed": task.seed,
+            "steps": steps,
+            "validate_every": steps,
+            "warmup_steps": min(training["warmup_steps"], steps // 10),
+            "crop_shape": shape,
+        },
+    }
+    said["data"]["shape"] = shape
+    return Recipe.model_validate(merged(raw, said))
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, table by table; what is no table is replaced."""
+    both = dict(base)
+    for key, value in changes.items():
+        old = both.get(key)
+        both[key] = (
+            merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return both
+
+
+def planned(task: Task, folder: Path) -> dict[str, Any]:
+    """The folder's plan: the task, seconds a step and steps; measured where there is none yet."""
+    path = folder / PLAN
+    said = json.loads(json.dumps(asdict(task)))
+    if path.is_file():
+        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if plan["task"] != said:
+            msg = f"{folder} holds another row: {plan['task']}"
+            raise SystemExit(msg)
+        return plan
+    seconds = seconds_a_step(task, folder / "pace")
+    steps = max(math.floor(SPARE * 60 * task.minutes / seconds), 1)
+    plan = {"task": said, "seconds_a_step": seconds, "steps": steps}
+    write_json(path, plan)
+    return plan
+
+
+def seconds_a_step(task: Task, folder: Path) -> float:
+    """The mean over a short run, which is thrown away."""
+    ends = [time.perf_counter()]
+
+    def note(_done: int, _total: int) -> None:
+        ends.append(time.perf_counter())
+
+    minutes = max(task.minutes / 10, 0.05)
+    train(
+        recipe_of(task, PACE_STEPS),
+        folder,
+        data_root=Path(),
+        device="cpu",
+        resume=False,
+        progress=note,
+        max_minutes=minutes,
+    )
+    shutil.rmtree(folder)
+    each = [b - a for a, b in pairwise(ends)]
+    warm = each[min(5, len(each) // 2) :]
+    return statistics.fmean(warm)
+
+
+def trained(task: Task, steps: int, folder: Path) -> tuple[Path, Progress]:
+    """The package once all steps are taken or the minutes spent, and how far that went."""
+    recipe = recipe_of(task, steps)
+    before = load_checkpoint(folder, recipe)
+    spent = Progress() if before is None else before[0]
+    package = folder / recipe.model.name
+    left = task.minutes - spent.minutes
+    if before is None or not (package / "card.toml").is_file() or (left > 0 and spent.step < steps):
+        train(
+            recipe,
+            folder,
+            data_root=Path(),
+            device="cpu",
+            progress=partial(show_progress, time.monotonic()),
+            max_minutes=max(left, 0.0),
+        )
+    after = load_checkpoint(folder, recipe)
+    return package, spent if after is None else after[0]
+
+
+def show_progress(began: float, done: int, total: int) -> None:
+    """A line every 100 steps."""
+    if done % 100 == 0:
+        minutes = (time.monotonic() - began) / 60
+        print(f"  step {done} of {total}, {minutes:.1f} min", flush=True)
+
+
+def measured(task: Task, folder: Path, windows: int, threshold_windows: int) -> dict[str, Any]:
+    """Train, choose the score, test once: the row."""
+    plan = planned(task, folder)
+    package, progress = trained(task, plan["steps"], folder)
+    peak_mb = max(resident_mb()[1], plan.get("peak_mb", 0.0))
+    write_json(folder / PLAN, {**plan, "peak_mb": peak_mb})
+    model = medseg.load_model(package)
+    make = partial(SCENES[task.phantom].make, shape=task.shape)
+    tuning, test = (
+        segmented(model, [partial(make, seed) for seed in range(first, first + count)])
+        for first, count in ((THRESHOLD_SEEDS, threshold_windows), (TEST_SEEDS, windows))
+    )
+    return {
+        **asdict(task),
+        "windows": windows,
+        "threshold_windows": threshold_windows,
+        **figures(test.pairs, balanced_score(tuning.pairs)),
+        "seconds": statistics.median(test.seconds),
+        "parameters": sum(one.numel() for one in model.network.parameters()),
+        "peak_mb": peak_mb,
+        "training_minutes": progress.minutes,
+        "steps": progress.step,
+        "planned_steps": plan["steps"],
+        "decayed": progress.step >= DECAYED * plan["steps"],
+        "machine": machine("medseg", "torch", "monai"),
+    }
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def arguments_of(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--head", choices=sorted(HEADS))
+    parser.add_argument("--backbone", choices=sorted(BACKBONES), default="residual_pyramid")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--phantom", choices=list(SCENES), default="touching")
+    parser.add_argument("--out", type=Path, help="folder of the run, resumed where there is one")
+    parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--threshold-windows", type=int, default=200)
+    parser.add_argument("--shape", type=int, nargs=3, default=(48, 64, 64), metavar=("Z", "Y", "X"))
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FOLDER", help="print the tables")
+    parser.add_argument("--ceilings", action="store_true", help="print what each mask can give")
+    found = parser.parse_args(words)
+    if not (found.table or found.ceilings) and (found.head is None or not found.minutes):
+        parser.error("give --head and --minutes, or --table, or --ceilings")
+    return found
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print a row, the tables or the ceilings."""
+    asked = arguments_of(words)
+    shape: Shape = (asked.shape[0], asked.shape[1], asked.shape[2])
+    if asked.table:
+        print_tables([json.loads((one / ROW).read_text(encoding="utf-8")) for one in asked.table])
+        return 0
+    if asked.ceilings:
+        make = SCENES[asked.phantom].make
+        print_ceilings([make(seed, shape=shape).truth for seed in range(asked.windows)])
+        return 0
+    torch.set_num_threads(1)
+    task = Task(asked.head, asked.backbone, asked.phantom, asked.minutes, asked.seed, shape)
+    folder = asked.out or task.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / ROW).is_file():
+        write_json(folder / ROW, measured(task, folder, asked.windows, asked.threshold_windows))
+    print_row(json.loads((folder / ROW).read_text(encoding="utf-8")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The prototype head: what a perfect network gives is decoded to what was drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from modelling import LESIONS, ORGANS, card
+from yolact_cases import (
+    SHAPE,
+    SPACING_MM,
+    noise,
+    perfect_raw,
+    small_network,
+    target_of,
+    two_meeting_balls,
+)
+
+from medseg.errors import ModelError
+from medseg.heads.contract import WindowInstance, WindowTarget
+from medseg.heads.yolact.loss import WEIGHTS, yolact_loss
+from medseg.heads.yolact.network import Yolact
+from medseg.models import decoder_of
+
+CLASSES = card(LESIONS).classes
+EMPTY = target_of([], [])
+
+
+def decoder(**arguments: object):
+    return decoder_of(card(LESIONS, head={"name": "yolact", "decoder": arguments}))
+
+
+def full_mask(item: WindowInstance) -> np.ndarray:
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[item.box] = item.probability > 0.5
+    return mask
+
+
+def losses(raw: Yolact, targets: list[WindowTarget]) -> dict[str, float]:
+    parts = yolact_loss(raw, targets, CLASSES, SPACING_MM)
+    return {name: float(part.detach()) for name, part in parts.items()}
+
+
+def test_targets_come_back_from_a_perfect_network_with_their_shared_voxels() -> None:
+    target, masks = two_meeting_balls()
+    found, nothing = decoder().decode(perfect_raw([target, EMPTY]))
+    assert nothing == [] and len(found) == len(masks)
+    by_size = sorted(found, key=lambda item: -full_mask(item).sum())
+    kinds = dict(zip([int(mask.sum()) for mask in masks], target.class_ids, strict=True))
+    for item, mask in zip(by_size, sorted(masks, key=lambda one: -one.sum()), strict=True):
+        assert np.array_equal(full_mask(item), mask) and item.score > 0.99
+        assert item.class_id == kinds[int(mask.sum())]
+    assert (masks[0] & masks[1]).sum() > 50
+
+
+def test_a_perfect_network_has_next_to_no_loss() -> None:
+    target, _ = two_meeting_balls()
+    parts = losses(perfect_raw([target, EMPTY]), [target, EMPTY])
+    # Two of the four cells that learn each object are silent here, and say nothing of its box.
+    assert parts["mask"] < 1e-3
+    assert parts["quality"] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_mask_is_cut_at_two_voxels_around_its_box() -> None:
+    target, _ = two_meeting_balls()
+    raw = perfect_raw([target])
+    raw.prototypes[..., 0] = 20.0  # everything belongs to the first object
+    whole = max((full_mask(item) for item in decoder().decode(raw)[0]), key=np.sum)
+    where = np.argwhere(whole)
+    assert where.min(axis=0).tolist() == [1, 1, 1]
+    assert where.max(axis=0).tolist() == [15, 15, 15] and whole.sum() == 15**3
+
+
+def test_a_better_expected_mask_gives_a_better_score() -> None:
+    target, _ = two_meeting_balls()
+    raw = perfect_raw([target])
+    raw.quality[:] = float(torch.logit(torch.tensor(0.6)))
+    assert [item.score for item in decoder().decode(raw)[0]] == pytest.approx([0.6] * 4, abs=1e-4)
+
+
+def test_objects_that_repeat_a_mask_of_their_class_go() -> None:
+    target, _ = two_meeting_balls()
+    raw = perfect_raw([target])
+    assert len(decoder(most=2).decode(raw)[0]) == 2
+    # Of the two cells of an object one has its box beside it, so that its mask lacks a voxel's rim.
+    z, y, x = torch.meshgrid(*(torch.arange(n // 4) for n in SHAPE), indexing="ij")
+    raw.found.boxes[:] += 3.0 * ((z + y + x) % 2)
+    assert len(decoder().decode(raw)[0]) == 4
+    assert len(decoder(mask_overlap=0.999).decode(raw)[0]) > 4
+
+
+def test_windows_without_objects_learn_and_decode_to_nothing() -> None:
+    network = small_network()
+    raw = network(noise(2))
+    parts = yolact_loss(raw, [EMPTY, EMPTY], CLASSES, SPACING_MM)
+    assert all(bool(torch.isfinite(part)) for part in parts.values())
+    assert float(parts["mask"].detach()) == 0 and float(parts["giou"].detach()) == 0
+    assert set(parts) <= set(WEIGHTS)
+    with torch.inference_mode():
+        silent = network.eval().coarse(noise())
+        silent.found.objectness[:] = -10.0
+        raw = network.refine_found(noise(), silent)
+    assert raw.prototypes.numel() == 0 and decoder().decode(raw) == [[]]
+
+
+def test_hundreds_of_objects_on_one_place_give_a_finite_loss() -> None:
+    rng = np.random.default_rng(0)
+    masks = []
+    for _ in range(200):
+        mask = np.zeros(SHAPE, dtype=bool)
+        z, y, x = (int(rng.integers(0, length - 3)) for length in (8, 8, 8))
+        mask[z : z + 3, y : y + 2, x : x + 2] = True
+        masks.append(mask)
+    target = target_of(masks, rng.integers(0, 2, 200).tolist())
+    parts = losses(small_network()(noise()), [target])
+    assert all(np.isfinite(part) for part in parts.values()) and parts["mask"] > 0
+
+
+def test_the_order_of_objects_does_not_change_the_loss() -> None:
+    target, masks = two_meeting_balls()
+    order = [2, 0, 3, 1]
+    turned = target_of([masks[n] for n in order], [int(target.class_ids[n]) for n in order])
+    raw = small_network()(noise())
+    assert losses(raw, [target]) == pytest.approx(losses(raw, [turned]), rel=1e-5)
+
+
+@pytest.mark.parametrize("classes", [LESIONS, LESIONS[:1], [ORGANS[0], LESIONS[1]]])
+@pytest.mark.parametrize("stem_stride", [1, 2])
+def test_the_loss_reaches_every_weight(classes: list[dict], stem_stride: int) -> None:
+    network = small_network(classes, stem_stride=stem_stride)
+    described = card(classes).classes
+    lesion = next(n for n, one in enumerate(described) if one.kind == "lesion")
+    target, masks = two_meeting_balls()
+    kinds = target.class_ids if len(described) == 2 and lesion == 0 else [lesion] * 4
+    target = target_of(masks, list(kinds))
+    parts = yolact_loss(network(noise(2)), [target, EMPTY], described, SPACING_MM)
+    torch.stack(list(parts.values())).sum().backward()
+    silent = [
+        name
+        for name, weight in network.named_parameters()
+        if weight.grad is None or not bool(weight.grad.abs().sum() > 0)
+    ]
+    # A bias in front of a normalisation that takes its mean away has no effect by construction.
+    assert [name for name in silent if not name.endswith("bias")] == []
+    assert all(bool(torch.isfinite(weight.grad).all()) for weight in network.parameters())
+
+
+def test_a_batch_gives_what_its_windows_give_alone() -> None:
+    network = small_network().eval()
+    images = noise(2)
+    with torch.inference_mode():
+        both, alone = network(images), network(images[1:])
+    for name in ("coefficients", "quality", "prototypes"):
+        assert torch.allclose(getattr(both, name)[1:], getattr(alone, name), atol=1e-5)
+    first, second = (decoder(doubtful=0.021).decode(raw)[-1] for raw in (both, alone))
+    assert [item.box for item in first] == [item.box for item in second]
+
+
+def test_prototypes_around_what_was_found_are_those_of_the_whole_window() -> None:
+    network = small_network().eval()
+    with torch.inference_mode():
+        raw = network.coarse(noise())
+        raw.found.objectness[:] = -10.0
+        raw.found.objectness[0, 3, 4, 2] = 4.0
+        raw.found.boxes[0, :, 3, 4, 2] = torch.tensor([11.2, 15.0, 6.4, 15.6, 21.7, 12.0])
+        around, everywhere = (
+            refine(noise(), raw) for refine in (network.refine_found, network.head.refine)
+        )
+        few, all_of_them = (decoder().decode(one)[0] for one in (around, everywhere))
+    assert around.prototypes.shape == (1, 10, 12, 10, 4) and around.corner.tolist() == [8, 12, 4]
+    assert torch.allclose(around.prototypes, everywhere.prototypes[:, 8:18, 12:24, 4:14], atol=1e-5)
+    assert len(few) == len(all_of_them) == 1 and few[0].box == all_of_them[0].box
+    np.testing.assert_allclose(few[0].probability, all_of_them[0].probability, atol=1e-3)
+
+
+def test_the_static_part_exports_and_gives_the_same_numbers() -> None:
+    network = small_network().eval()
+
+    class Static(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: torch.Tensor) -> Yolact:
+            return self.network.coarse(image)
+
+    exported = torch.export.export(Static(), (noise(),)).module()
+    with torch.inference_mode():
+        wanted, given = network.coarse(noise()), exported(noise())
+    for mine, theirs in ((wanted.found, given.found), (wanted, given)):
+        for name in ("objectness", "kind", "boxes", "coefficients", "quality"):
+            if hasattr(mine, name):
+                torch.testing.assert_close(getattr(mine, name), getattr(theirs, name))
+
+
+def test_autocast_leaves_boxes_and_masks_in_full_floats() -> None:
+    network = small_network()
+    with torch.autocast("cpu", torch.bfloat16):
+        raw = network(noise())
+    for part in (raw.found.boxes, raw.found.objectness, raw.coefficients, raw.prototypes):
+        assert part.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"doubtful": 0.01}, "doubtful = 0.01 is not above 0.02"),
+        ({"most": 0}, "most = 0 is not above 0"),
+        ({"mask_overlap": "half"}, "mask_overlap is a number"),
+    ],
+)
+def test_decoder_arguments_that_make_no_sense_are_refused(arguments: dict, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        decoder(**arguments)
+
+
+def test_a_card_without_a_lesion_class_is_refused() -> None:
+    with pytest.raises(ModelError, match="no class is one"):
+        small_network(ORGANS)
+
+
+def test_organs_have_a_decoder_where_there_are_organs() -> None:
+    mixed = decoder_of(card([ORGANS[0], LESIONS[1]], head={"name": "yolact"}))
+    assert [one.name for one in mixed.organs.classes] == ["left"]
+    assert decoder().organs is None and "classes" not in decoder().settings
