@@ -10,6 +10,7 @@ import typer
 
 from medseg.cli.console import progress_bar, show_json, show_table, show_warnings
 from medseg.cli.errors import one_line, reported
+from medseg.cli.folders import index_folder
 from medseg.cli.options import Debug, Json, Quiet, SecretFile, site_secret
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ def inspect(
         ),
     ] = None,
     secret: SecretFile = None,
+    no_index: Annotated[
+        bool,
+        typer.Option(
+            "--no-index",
+            help="Keep nothing of a folder for a quick second look (no names; user's cache).",
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -69,7 +77,7 @@ def inspect(
     with reported(debug=debug, as_json=as_json):
         from medseg.io.inspection import survey as look
 
-        survey = look(path, secret=site)
+        survey = look(path, secret=site, index=None if no_index else index_folder())
         if preview is not None:
             _write_preview(survey, preview, quiet=quiet)
         findings = survey.findings

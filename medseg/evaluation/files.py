@@ -145,7 +145,7 @@ class _Side(Mapping[str, Instances]):
         if self.progress is not None:
             self.progress(self._begun, len(self._paths))
         self._begun += 1
-        found = self._read(self._paths[case], self._source(case))
+        found = self._read(case)
         self.grids[case] = found.geometry
         self._require_grid_of_partner(case)
         self.warnings += [InputWarning(code, f"{case}: {text}") for code, text in found.warnings]
@@ -173,18 +173,19 @@ class _Side(Mapping[str, Instances]):
         if given is not None or other is None:
             return given
         sides = {self.side: self._paths[case], other.side: other._paths[case]}
-        if not any(path.is_file() and file_format(path) == "DICOM" for path in sides.values()):
+        if not any(path.is_file() and _is_dicom(path) for path in sides.values()):
             return None
         from medseg.io.dicom_objects import comparing_grid  # pydicom loads here
 
         return comparing_grid(sides["reference"], sides["prediction"])
 
-    def _read(self, path: Path, source: Source | Geometry | None) -> Instances:
+    def _read(self, case: str) -> Instances:
         """Both files of a case have one name, so a refusal says which side it is about."""
-        reading, kind, classes = self._how
+        (reading, kind, classes), path = self._how, self._paths[case]
         subject = f"{path.name} ({self.side})"
         try:
             named = None if classes is None or holds_segments(path) else classes
+            source = self._source(case)
             found = read_instances(
                 path, values=reading.values, kind=kind, classes=named, source=source
             )
@@ -203,6 +204,14 @@ class _Side(Mapping[str, Instances]):
                 f"{self._paths[case].name} ({self.side})",
                 other=f"{other.side} {other._paths[case].name}",
             )
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether a file says so; one that says nothing is refused when it is read itself."""
+    try:
+        return file_format(path) == "DICOM"
+    except InputRefused:
+        return False
 
 
 class _Scores:

@@ -82,16 +82,18 @@ def inspect(path: str | Path) -> list[Finding]:
     return list(survey(path).findings)
 
 
-def survey(path: str | Path, *, secret: bytes | None = None) -> Survey:
-    """As `inspect`, with the means to read what is sound; `secret` is as in `describe_dicom`.
+def survey(path: str | Path, *, secret: bytes | None = None, index: Path | None = None) -> Survey:
+    """As `inspect`, with the means to read what is sound.
+
+    `secret` is as in `describe_dicom`, `index` as in `medseg.io.dicom.scan`.
 
     Raises InputRefused as `inspect` does.
     """
     place = Path(path)
     if place.is_dir():
-        return _folder(place, secret)
+        return _folder(place, secret, index)
     if is_dicom(place):
-        return _dicom(place, secret)
+        return _dicom(place, secret, None)
     return _images([(place, _image(place, place.name, whole=True))])
 
 
@@ -130,7 +132,7 @@ def _images(found: list[tuple[Path, Finding]]) -> Survey:
     return Survey(tuple(one for _, one in found), tuple(sound))
 
 
-def _folder(folder: Path, secret: bytes | None) -> Survey:
+def _folder(folder: Path, secret: bytes | None, index: Path | None) -> Survey:
     files = sorted(
         one for one in folder.rglob("*") if has_suffix(one, *IMAGE_SUFFIXES) and one.is_file()
     )
@@ -142,7 +144,7 @@ def _folder(folder: Path, secret: bytes | None) -> Survey:
             if not _is_other(one)
         ]
     )
-    dicom = _dicom(folder, secret)
+    dicom = _dicom(folder, secret, index)
     series = dicom.findings
     if images.findings:
         # The image files are among what the scan for DICOM set aside.
@@ -211,11 +213,11 @@ def _image(path: Path, what: str, *, whole: bool) -> Finding:
     )
 
 
-def _dicom(path: Path, secret: bytes | None) -> Survey:
+def _dicom(path: Path, secret: bytes | None, index: Path | None) -> Survey:
     from medseg.io.dicom.report import describe_scan  # pydicom loads here
     from medseg.io.dicom.scan import scan_tree
 
-    found = scan_tree(path)
+    found = scan_tree(path, index=index)
     reports = describe_scan(found, secret=secret)
     return Survey(tuple(_of_series(report) for report in reports), tuple(_readers(found, reports)))
 

@@ -19,6 +19,13 @@ from medseg.errors import InputRefused, ModelError
 Run = Callable[..., Outcome]
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Indexes of scanned folders go where they are forgotten."""
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """`run("segment", path, ...)`; sees what compiled libraries write to stderr too."""

@@ -44,13 +44,13 @@ def _spread(
     farthest = np.iinfo(np.int64).max
     shortest = np.full(owner.size, farthest, dtype=np.int64)
     ways = [(np.int64(0), np.int64(0), np.int64(0)) for _ in range(0)]
-    for place in range(owner.size):
-        if owner[place] > 0:
-            shortest[place] = 0
+    for start in range(owner.size):
+        if owner[start] > 0:
+            shortest[start] = 0
             for step in steps:
                 # A seed's inner voxels lead nowhere: to start from all would fill the memory.
-                if owner[place + step] == 0:
-                    ways.append((np.int64(0), np.int64(owner[place]), np.int64(place)))
+                if owner[start + step] == 0:
+                    ways.append((np.int64(0), np.int64(owner[start]), np.int64(start)))
                     break
     heapq.heapify(ways)
     while len(ways) > 0:

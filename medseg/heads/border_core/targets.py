@@ -146,7 +146,7 @@ def _depth(own: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> NDArray[n
 
 def _beside_others(owner: Owners, n: int) -> NDArray[np.bool_]:
     """Voxels with one of another object than `n` among their 26 neighbours, or in one."""
-    others = (owner > 0) & (owner != n)
+    others: NDArray[np.bool_] = (owner > 0) & (owner != n)
     if not others.any():
         return others
     return np.asarray(binary_dilation(others, np.ones((3, 3, 3), dtype=np.bool_)))

@@ -20,7 +20,7 @@ from medseg.errors import InputRefused
 from medseg.io.dicom import header as module
 from medseg.io.dicom import read_dicom
 from medseg.io.dicom.header import Header, read_header
-from medseg.io.dicom.tags import quiet_pydicom, raw_bytes
+from medseg.io.dicom.tags import quiet_pydicom, texts
 
 SYNTAXES = [
     ImplicitVRLittleEndian,
@@ -42,7 +42,7 @@ def same(path: Path) -> bool:
         return False
     assert whole.tags.raw.keys() == short.tags.raw.keys()
     for tag in whole.tags.raw:
-        assert raw_bytes(whole.tags, tag) == raw_bytes(short.tags, tag)
+        assert texts(whole.tags, tag) == texts(short.tags, tag)
     pixels = [
         (one.syntax, one.pixel_tag, one.pixel_offset, one.pixel_length) for one in (whole, short)
     ]
@@ -86,7 +86,7 @@ def test_deflated_files_with_a_long_group_2_are_not_inflated_whole(
     whole = file_bytes(ds)
     start = 144 + int.from_bytes(whole[140:144], "little")
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    bomb = packer.compress(whole[start:] + bytes(300_000_000)) + packer.flush()
+    bomb = packer.compress(whole[start:] + bytes(20_000_000)) + packer.flush()
     syntax = b"\x02\0\x10\0UI\x16\0" + DeflatedExplicitVRLittleEndian.encode()
     private = b"\x02\0\x02\x01OB\0\0" + (9000).to_bytes(4, "little") + bytes(9000)
     group = b"\x02\0\x01\0OB\0\0\x02\0\0\0\0\1" + private + syntax
