@@ -48,6 +48,9 @@ def test_a_thin_object_keeps_its_innermost_voxels() -> None:
     shape = (12, 12, 12)
     three = block(shape, (2, 2, 2), (5, 10, 10))
     assert np.array_equal(cores_of(three, thickness_mm=4.0), block(shape, (3, 3, 3), (4, 9, 9)))
+    # The deepest of nine voxels lies at 5 mm: six tenths of that leave those at 3 mm.
+    nine = block(shape, (2, 2, 2), (11, 11, 11))
+    assert np.array_equal(cores_of(nine, thickness_mm=9.0), block(shape, (4, 4, 4), (9, 9, 9)))
     one = block(shape, (2, 2, 2), (3, 10, 10))
     assert np.array_equal(cores_of(one), one)
     voxel = block(shape, (2, 2, 2), (3, 3, 3))
