@@ -65,25 +65,30 @@ def body(slices: int, size: int, seed: int = 0) -> Volume:
 
 
 def write_series(volume: Volume, folder: Path, syntax: UID) -> list[Path]:
-    """Write the volume as one file a slice in a transfer syntax; the files in slice order."""
+    """Write a CT as one file a slice in a transfer syntax; the files in slice order.
+
+    Values are stored as scanners do: 12 bits without a sign, 1024 above HU.
+    """
     files = write_dicom_series(volume, folder)
-    if syntax != ExplicitVRLittleEndian:
-        for file in files:
-            recode(dcmread(file), syntax).save_as(file, enforce_file_format=True)
+    for file in files:
+        ds = dcmread(file)
+        values = np.frombuffer(ds.PixelData, dtype="<i2").reshape(ds.Rows, ds.Columns)
+        ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 12, 11, 0
+        ds.RescaleIntercept = "-1024"
+        _store(ds, (values + np.int16(1024)).astype("<u2"), syntax)
+        ds.save_as(file, enforce_file_format=True)
     return files
 
 
-def recode(ds: FileDataset, syntax: UID) -> FileDataset:
-    """The same slice, its pixels compressed."""
+def _store(ds: FileDataset, values: NDArray[np.uint16], syntax: UID) -> None:
+    ds.PixelData = values.tobytes()
     if syntax == RLELossless:
         ds.compress(RLELossless, generate_instance_uid=False)
-        return ds
-    values = np.frombuffer(ds.PixelData, dtype="<u2").reshape(ds.Rows, ds.Columns)
-    ds.PixelData = encapsulate([_ENCODE[syntax](values)])
-    ds["PixelData"].VR = "OB"
-    ds["PixelData"].is_undefined_length = True
+    elif syntax != ExplicitVRLittleEndian:
+        ds.PixelData = encapsulate([_ENCODE[syntax](values)])
+        ds["PixelData"].VR = "OB"
+        ds["PixelData"].is_undefined_length = True
     ds.file_meta.TransferSyntaxUID = syntax
-    return ds
 
 
 _FILLED = (
