@@ -4,13 +4,15 @@ r"""Reading DICOM: medseg with every check beside SimpleITK without any, scannin
         [--rounds 5] [--processor] [--folder /somewhere]
 
 Series of `size` x `size` slices are written first, plain and compressed without loss, `packed`
-slices where compressed. medseg goes from the folder to the volume: scan, check, read. SimpleITK
-does so as well: GetGDCMSeriesFileNames, then ImageSeriesReader; its geometry is not checked. The
-headers are those of a CT scanner with hardly any pixels; the loop over them calls pydicom's
-dcmread up to the pixels and gets each tag that medseg's own scan of a file asks for. The second
-scan of an unchanged tree takes what the index of the first one holds. All files are in the file
-cache, all have been read once before, and all run in turn; SimpleITK has one thread for each core,
-as medseg has. On a busy machine `--processor` counts the processor's seconds, of all threads.
+slices where compressed: 12 bits and 1024 above HU, as scanners store them; "raw HU" holds 16 bits
+that are HU as they stand, which SimpleITK does not rescale. medseg goes from the folder to the
+volume: scan, check, read. SimpleITK does so as well: GetGDCMSeriesFileNames, then
+ImageSeriesReader; its geometry is not checked. The headers are those of a CT scanner with hardly
+any pixels; the loop over them calls pydicom's dcmread up to the pixels and gets each tag that
+medseg's own scan of a file asks for. The second scan of an unchanged tree takes what the index of
+the first one holds. All files are in the file cache, all have been read once before, and all run in
+turn; SimpleITK has one thread for each core, as medseg has. On a busy machine `--processor` counts
+the processor's seconds, of all threads.
 """
 
 from __future__ import annotations
@@ -43,8 +45,10 @@ from medseg.io.dicom import read_dicom, scan
 from medseg.io.dicom.frames import frames_of, image_file
 from medseg.io.dicom.header import read_header
 from medseg.io.dicom.index import SETTLED_S
+from medseg.phantom import write_dicom_series
 
-MOST_OF_SIMPLEITK = {"raw": 0.7, "RLE": 1.0, "JPEG-LS": 1.0, "JPEG 2000": 1.0}
+PLAIN = ("raw", "raw HU")
+MOST_OF_SIMPLEITK = {"raw": 0.7, "raw HU": 0.7, "RLE": 1.0, "JPEG-LS": 1.0, "JPEG 2000": 1.0}
 MOST_OF_PYDICOM = 1.2
 SECOND_SCAN = 0.1
 READ = tuple(MOST_OF_SIMPLEITK)
@@ -103,9 +107,12 @@ def reading_runs(place: Path, slices: int, packed: int, size: int) -> dict[str, 
     runs: dict[str, Callable[[], None]] = {}
     whole = body(slices, size)
     for name in READ:
-        part = whole if name == "raw" else body(packed, size)
+        part = whole if name in PLAIN else body(packed, size)
         folder = place / name.replace(" ", "-")
-        write_series(part, folder, SYNTAXES[name])
+        if name == "raw HU":
+            write_dicom_series(part, folder)
+        else:
+            write_series(part, folder, SYNTAXES[name])
         runs[f"medseg, {name}"] = untimed(lambda folder=folder: read_dicom(folder))  # type: ignore[misc]
         runs[f"SimpleITK, {name}"] = untimed(lambda folder=folder: simpleitk(folder))  # type: ignore[misc]
     return runs

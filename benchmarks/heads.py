@@ -17,16 +17,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import shutil
 import statistics
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,30 +30,22 @@ import torch
 from heads_ceilings import print_ceilings
 from heads_figures import balanced_score, figures, segmented
 from heads_tables import print_row, print_tables
+from heads_training import DECAYED, PLAN, Budget, planned, trained, write_json
 from timing import machine, resident_mb
 
 import medseg
 from medseg.heads import HEADS
-from medseg.io.atomic import atomic_path
 from medseg.networks import BACKBONES
 from medseg.phantom import Phantom, nested_lesions, touching_lesions
 from medseg.phantom.toy import CLASSES as TOY_CLASSES
 from medseg.phantom.toy import toy_cubes
 from medseg.phantom.windows import CLASSES
-from medseg.training import train
-from medseg.training.checkpoint import Progress, load_checkpoint
 from medseg.training.recipe import Recipe
 from medseg.types import InstanceClass, Shape
 
 RECIPES = Path(__file__).with_suffix("")
 TEST_SEEDS, THRESHOLD_SEEDS = 0, 3000
-PACE_STEPS = 25
-"""Steps of the short run; the first few, which warm the memory up, do not count."""
-SPARE = 0.95
-"""The share of the minutes that is planned for: a busy machine slows down."""
-DECAYED = 0.9
-"""A run that ends before this share of its steps has not been trained to its end."""
-ROW, PLAN = "row.json", "plan.json"
+ROW = "row.json"
 
 
 class Scene(NamedTuple):
@@ -95,10 +83,7 @@ class Task:
 
 def recipe_of(task: Task, steps: int) -> Recipe:
     """The base with the head's changes, for this task and so many steps."""
-    raw = tomllib.loads((RECIPES / "base.toml").read_text(encoding="utf-8"))
-    own = RECIPES / f"{task.head}.toml"
-    if own.is_file():
-        raw = merged(raw, tomllib.loads(own.read_text(encoding="utf-8")))
+    raw = base_of(task.head)
     scene, shape = SCENES[task.phantom], list(task.shape)
     arguments = raw.pop("backbones").get(task.backbone, {})
     training = raw["training"]
@@ -124,6 +109,13 @@ def recipe_of(task: Task, steps: int) -> Recipe:
     return Recipe.model_validate(merged(raw, said))
 
 
+def base_of(head: str) -> dict[str, Any]:
+    """What all heads share, with the head's changes."""
+    raw = tomllib.loads((RECIPES / "base.toml").read_text(encoding="utf-8"))
+    own = RECIPES / f"{head}.toml"
+    return merged(raw, tomllib.loads(own.read_text(encoding="utf-8"))) if own.is_file() else raw
+
+
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with `changes`, table by table; what is no table is replaced."""
     both = dict(base)
@@ -135,77 +127,16 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-def planned(task: Task, folder: Path) -> dict[str, Any]:
-    """The folder's plan: the task, seconds a step and steps; measured where there is none yet."""
-    path = folder / PLAN
-    said = json.loads(json.dumps(asdict(task)))
-    if path.is_file():
-        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if plan["task"] != said:
-            msg = f"{folder} holds another row: {plan['task']}"
-            raise SystemExit(msg)
-        return plan
-    seconds = seconds_a_step(task, folder / "pace")
-    steps = max(math.floor(SPARE * 60 * task.minutes / seconds), 1)
-    plan = {"task": said, "seconds_a_step": seconds, "steps": steps}
-    write_json(path, plan)
-    return plan
-
-
-def seconds_a_step(task: Task, folder: Path) -> float:
-    """The mean over a short run, which is thrown away."""
-    ends = [time.perf_counter()]
-
-    def note(_done: int, _total: int) -> None:
-        ends.append(time.perf_counter())
-
-    minutes = max(task.minutes / 10, 0.05)
-    train(
-        recipe_of(task, PACE_STEPS),
-        folder,
-        data_root=Path(),
-        device="cpu",
-        resume=False,
-        progress=note,
-        max_minutes=minutes,
-    )
-    shutil.rmtree(folder)
-    each = [b - a for a, b in pairwise(ends)]
-    warm = each[min(5, len(each) // 2) :]
-    return statistics.fmean(warm)
-
-
-def trained(task: Task, steps: int, folder: Path) -> tuple[Path, Progress]:
-    """The package once all steps are taken or the minutes spent, and how far that went."""
-    recipe = recipe_of(task, steps)
-    before = load_checkpoint(folder, recipe)
-    spent = Progress() if before is None else before[0]
-    package = folder / recipe.model.name
-    left = task.minutes - spent.minutes
-    if before is None or not (package / "card.toml").is_file() or (left > 0 and spent.step < steps):
-        train(
-            recipe,
-            folder,
-            data_root=Path(),
-            device="cpu",
-            progress=partial(show_progress, time.monotonic()),
-            max_minutes=max(left, 0.0),
-        )
-    after = load_checkpoint(folder, recipe)
-    return package, spent if after is None else after[0]
-
-
-def show_progress(began: float, done: int, total: int) -> None:
-    """A line every 100 steps."""
-    if done % 100 == 0:
-        minutes = (time.monotonic() - began) / 60
-        print(f"  step {done} of {total}, {minutes:.1f} min", flush=True)
+def budget_of(task: Task) -> Budget:
+    """What `heads_training` trains for the row."""
+    return Budget(asdict(task), partial(recipe_of, task), task.minutes)
 
 
 def measured(task: Task, folder: Path, windows: int, threshold_windows: int) -> dict[str, Any]:
     """Train, choose the score, test once: the row."""
-    plan = planned(task, folder)
-    package, progress = trained(task, plan["steps"], folder)
+    budget = budget_of(task)
+    plan = planned(budget, folder)
+    package, progress = trained(budget, plan["steps"], folder)
     peak_mb = max(resident_mb()[1], plan.get("peak_mb", 0.0))
     write_json(folder / PLAN, {**plan, "peak_mb": peak_mb})
     model = medseg.load_model(package)
@@ -228,12 +159,6 @@ def measured(task: Task, folder: Path, windows: int, threshold_windows: int) -> 
         "decayed": progress.step >= DECAYED * plan["steps"],
         "machine": machine("medseg", "torch", "monai"),
     }
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def arguments_of(words: Sequence[str] | None = None) -> argparse.Namespace:

@@ -117,7 +117,7 @@ def print_tables(rows: Iterable[Row]) -> None:
         if phantom != "toy":
             _print_table(groups, OVERLAP)
         _print_table(groups, COST)
-        _print_bars(groups, BARS[phantom])
+        _print_bars(groups, BARS.get(phantom, ()))
         if phantom == "touching":
             _print_overlap_bar(groups)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medseg.errors import InputRefused, MedsegError
     from medseg.evaluation import evaluate
+    from medseg.inference.estimate import estimate
     from medseg.inference.segmentation import segment
     from medseg.io import read, read_instances, read_volumes, write
     from medseg.measurement import measure
@@ -26,6 +27,7 @@ _LAZY = {
     "MedsegError": "medseg.errors",
     "Model": "medseg.models.loading",
     "Volume": "medseg.types",
+    "estimate": "medseg.inference.estimate",
     "evaluate": "medseg.evaluation",
     "load_model": "medseg.models.loading",
     "measure": "medseg.measurement",
@@ -45,6 +47,7 @@ __all__ = [
     "MedsegError",
     "Model",
     "Volume",
+    "estimate",
     "evaluate",
     "load_model",
     "measure",

@@ -132,13 +132,17 @@ def test_the_licence_of_samples_and_models_stands_beside_them(repository: Path) 
     samples = [path for path in (repository / "medseg/samples").iterdir() if path.is_dir()]
     samples = [path for path in samples if path.name != "__pycache__"]
     assert len(samples) >= 2
-    for folder in [*samples, *shipped_models(repository)]:
+    for folder in samples:
         texts = [
             path.read_text(encoding="utf-8")
             for path in folder.rglob("*")
             if path.suffix in {".md", ".txt"}
         ]
         assert any("CC BY" in text or "CC-BY" in text for text in texts), folder.name
+    for folder in shipped_models(repository):
+        licence = tomllib.loads((folder / "card.toml").read_text(encoding="utf-8"))["licence"]
+        page = (folder / "README.md").read_text(encoding="utf-8")
+        assert licence["data"] in page and licence["weights"] in page, folder.name
 
 
 def test_what_medseg_imports_is_required_and_what_is_required_is_imported(

@@ -12,6 +12,7 @@ import pytest
 
 HEAVY = {"torch", "monai", "lightning", "lightning_fabric", "napari", "dask"}
 LIGHT = (
+    "medseg.editing",
     "medseg.evaluation",
     "medseg.measurement",
     "medseg.io",
@@ -24,6 +25,7 @@ LIGHT = (
 )
 POSIX_ONLY = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios"}
 API = (
+    "estimate",
     "evaluate",
     "load_model",
     "measure",

@@ -176,14 +176,11 @@ def _write_dicom(
         source = read_source(place.path, place.series, place.volume)
     table = None
     if to == "sr":
-        from medseg.io.dicom import read_checked
         from medseg.io.grids import on_grid
         from medseg.measurement import measure
 
-        number = source.checked.stacks.index(source.stack) + 1
-        image = read_checked(source.checked, number, pet=place.pet)
         found = on_grid(found, source.geometry, drawn.path.name)
-        table = measure(found, image)
+        table = measure(found, source.volume(pet=place.pet))
     return write_dicom(
         found,
         source,

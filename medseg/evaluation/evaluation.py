@@ -12,9 +12,10 @@ import pandas as pd
 from medseg.evaluation.detection import IOUS_3D
 from medseg.evaluation.froc import LUNA16_POINTS
 from medseg.evaluation.matching import MatchingRule
-from medseg.evaluation.terms import ALL, several
+from medseg.evaluation.terms import ALL
 from medseg.io.tables import table_as_rows
 from medseg.measurement.parts import Connectivity
+from medseg.measurement.selection import several
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 
 from medseg.evaluation.bootstrap import LEAST_PATIENTS
 from medseg.evaluation.evaluation import EvaluationSettings
-from medseg.evaluation.terms import ALL, several
+from medseg.evaluation.terms import ALL
+from medseg.measurement.selection import several
 
 Basis = Literal["objects", "iou curve", "rule curve", "cases"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,21 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from medseg.errors import InputRefused
-from medseg.evaluation.terms import refuse_class_named_all, several
+from medseg.evaluation.terms import refuse_class_named_all
 from medseg.io import read_instances, require_same_grid
-from medseg.io.formats import file_format
+from medseg.io.formats import file_format, has_suffix
+from medseg.io.grey import LIKE_GREY_VALUES
 from medseg.io.instances import holds_segments
 from medseg.io.names import read_names
 from medseg.io.pairs import FilePairs
 from medseg.io.tables import csv_rows, read_text
 from medseg.measurement import parts_noted, split_components
 from medseg.measurement.parts import Connectivity
+from medseg.measurement.selection import several
 from medseg.types import Geometry, InputWarning, InstanceClass, Instances, Kind
 
 if TYPE_CHECKING:
     from medseg.io.dicom_out import Source
 
 Progress = Callable[[int, int], None]
+
+SIDES_IDENTICAL = "sides-identical"
+"""The warning that objects are compared with themselves."""
+_WHOLE = (".nii", ".nii.gz", ".mha", ".seg.nrrd", ".dcm")
+"""Files with their voxels in them: equal headers may stand for other voxels."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +113,12 @@ class FileCases:
         found += [*self.pred.warnings, *self.ref.warnings]
         if self.pred.names and self.ref.names and not self.pred.names & self.ref.names:
             one, other = (", ".join(sorted(side.names)) for side in (self.pred, self.ref))
-            detail = f"no class is on both sides: {one} is predicted, {other} the reference"
+            detail = (
+                f"no class is on both sides: {one} is predicted, {other} the reference; match "
+                "across classes (--across-classes), or name label maps alike (--names)"
+            )
             found.append(InputWarning("classes-differ", detail))
-        found += [one for side in (self.pred, self.ref) for one in side.in_parts_noted()]
+        found += [one for side in (self.pred, self.ref) for one in side.noted()]
         return tuple(dict.fromkeys(found))
 
 
@@ -128,7 +139,8 @@ class _Side(Mapping[str, Instances]):
         self.grids: dict[str, Geometry] = {}
         self.warnings: list[InputWarning] = []
         self.names: set[str] = set()
-        self._in_parts: list[tuple[str, InputWarning]] = []
+        self._in_parts: list[InputWarning] = []
+        self._same: dict[str, InputWarning] = {}
         self._paths, self._how = paths, how
         self._begun = 0
 
@@ -148,24 +160,51 @@ class _Side(Mapping[str, Instances]):
         found = self._read(case)
         self.grids[case] = found.geometry
         self._require_grid_of_partner(case)
-        self.warnings += [InputWarning(code, f"{case}: {text}") for code, text in found.warnings]
+        named = self._named(case)
+        self.warnings += [InputWarning(code, f"{named}: {text}") for code, text in found.warnings]
+        self._note_same_as_partner(case, found)
         self.names.update(item.class_name for item in found)
         if self.scores is not None:
             found = self.scores.put(found, case)
         connectivity = self._how.reading.connectivity
         if connectivity is not None:
             return split_components(found, connectivity=connectivity)
+        if any(code == LIKE_GREY_VALUES for code, _ in found.warnings):
+            return found  # what may be an image has no lesions to be split
         noted = parts_noted(found).warnings[len(found.warnings) :]
-        self._in_parts += [(case, warning) for warning in noted]
+        self._in_parts += [InputWarning(code, f"{named}: {text}") for code, text in noted]
         return found
 
-    def in_parts_noted(self) -> Iterator[InputWarning]:
-        """One warning where masks in parts count as one object: of the first case, and how many."""
-        if self._in_parts:
-            case, (code, text) = self._in_parts[0]
-            others = len(self._in_parts) - 1
-            more = f" (and so in {several(others, 'more case')})" if others else ""
-            yield InputWarning(code, f"{case}, {self.side}: {text}{more}")
+    def noted(self) -> Iterator[InputWarning]:
+        """Sides that are one, and masks in parts that are one object: the first, and how many."""
+        for warnings in (list(self._same.values()), self._in_parts):
+            if warnings:
+                others = len(warnings) - 1
+                more = f" (and so in {several(others, 'more case')})" if others else ""
+                yield InputWarning(warnings[0].code, warnings[0].detail + more)
+
+    def _named(self, case: str) -> str:
+        """Both files of a case may have one name, so the side stands behind it."""
+        return f"{self._paths[case].name} ({self.side})"
+
+    def _note_same_as_partner(self, case: str, found: Instances) -> None:
+        """Note objects compared with themselves; two files without an object may well be equal.
+
+        Noted by the side that is read last, so once.
+        """
+        other = self.partner
+        if other is None or case not in other.grids or not len(found):
+            return
+        one, two = self._paths[case], other._paths[case]
+        if one.samefile(two):
+            same = "one file"
+        elif has_suffix(one, *_WHOLE) and filecmp.cmp(one, two, shallow=False):
+            same = "the same byte for byte"
+        else:
+            return
+        sides = sorted((self, other), key=lambda side: side.side)
+        detail = f"{' and '.join(side._named(case) for side in sides)} are {same}"
+        self._same[case] = InputWarning(SIDES_IDENTICAL, detail)
 
     def _source(self, case: str) -> Source | Geometry | None:
         """What a SEG or RTSTRUCT is read onto: the series it was drawn on, or the other's grid."""
@@ -180,9 +219,8 @@ class _Side(Mapping[str, Instances]):
         return comparing_grid(sides["reference"], sides["prediction"])
 
     def _read(self, case: str) -> Instances:
-        """Both files of a case have one name, so a refusal says which side it is about."""
         (reading, kind, classes), path = self._how, self._paths[case]
-        subject = f"{path.name} ({self.side})"
+        subject = self._named(case)
         try:
             named = None if classes is None or holds_segments(path) else classes
             source = self._source(case)
@@ -201,7 +239,7 @@ class _Side(Mapping[str, Instances]):
             require_same_grid(
                 self.grids[case],
                 other.grids[case],
-                f"{self._paths[case].name} ({self.side})",
+                self._named(case),
                 other=f"{other.side} {other._paths[case].name}",
             )
 

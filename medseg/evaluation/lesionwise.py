@@ -13,7 +13,7 @@ from medseg.evaluation.detection import Findings, findings
 from medseg.evaluation.evaluation import EvaluationSettings
 from medseg.evaluation.matching import Matching, match, scores_of
 from medseg.evaluation.overlap import class_names, pair_overlaps
-from medseg.evaluation.sizes import large_enough, size_names, size_positions
+from medseg.evaluation.sizes import size_names, size_positions
 from medseg.evaluation.splits import SplitsMerges, splits_and_merges
 from medseg.evaluation.surface import (
     average_symmetric_mm,
@@ -24,6 +24,7 @@ from medseg.evaluation.surface import (
 from medseg.evaluation.terms import ALL, refuse_class_named_all
 from medseg.evaluation.unions import ClassVoxels, class_voxels
 from medseg.io import require_same_grid
+from medseg.measurement.selection import large_enough
 from medseg.measurement.size import volumes_ml
 from medseg.types import Geometry, Instance, Instances
 

@@ -19,7 +19,8 @@ from medseg.evaluation.plots import (
     recall_by_size_figure,
 )
 from medseg.evaluation.sizes import size_names
-from medseg.evaluation.terms import ALL, several
+from medseg.evaluation.terms import ALL
+from medseg.measurement.selection import several
 
 FROC, VOLUMES, COUNTS, SIZES = (
     "froc.png",

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-_ROUNDING = 1e-6  # a volume below an edge by less than this share is on it: files round spacings
+from medseg.measurement.selection import VOLUME_ROUNDING
 
 
 def size_names(edges_ml: Sequence[float]) -> tuple[str, ...]:
@@ -25,10 +25,5 @@ def size_names(edges_ml: Sequence[float]) -> tuple[str, ...]:
 
 def size_positions(volumes_ml: NDArray[np.float64], edges_ml: Sequence[float]) -> NDArray[np.int64]:
     """Position in `size_names` of each volume, (N,); a volume on an edge is in the upper class."""
-    edges = np.asarray(edges_ml, dtype=np.float64) * (1 - _ROUNDING)
+    edges = np.asarray(edges_ml, dtype=np.float64) * (1 - VOLUME_ROUNDING)
     return np.searchsorted(edges, volumes_ml, side="right").astype(np.int64)
-
-
-def large_enough(volumes_ml: NDArray[np.float64], least_ml: float) -> NDArray[np.bool_]:
-    """Whether each volume is at least `least_ml`, (N,)."""
-    return volumes_ml >= least_ml * (1 - _ROUNDING)

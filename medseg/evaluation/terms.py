@@ -1,4 +1,4 @@
-"""Words that all of evaluating shares: the name of what is pooled, and counts of things."""
+"""The name under which all classes, or all sizes, are pooled, and whom it would confuse."""
 
 from __future__ import annotations
 
@@ -23,8 +23,3 @@ def refuse_class_named_all(classes: Iterable[InstanceClass], subject: str) -> No
             detail=f"has a class named {ALL!r}, which is what all classes together are called",
             remedy="give the class another name",
         )
-
-
-def several(count: int, what: str) -> str:
-    """The count and its thing, which is plural unless there is one."""
-    return f"{count} {what}{'' if count == 1 else 's'}"

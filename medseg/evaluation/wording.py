@@ -14,7 +14,8 @@ from medseg.evaluation.evaluation import Evaluation, EvaluationSettings
 from medseg.evaluation.figures import intervals_in_words
 from medseg.evaluation.lesionwise import FALSE_ALARM, FURTHER, MATCHED, MISSED
 from medseg.evaluation.sizes import size_names
-from medseg.evaluation.terms import ALL, several
+from medseg.evaluation.terms import ALL
+from medseg.measurement.selection import several
 from medseg.types import InputWarning
 
 EMPTY = "–"

@@ -114,11 +114,15 @@ class InstanceDecoder(Protocol):
 
     @property
     def score_threshold(self) -> float:
-        """Objects below this score, after stitching, are dropped."""
+        """Lesions below this score, after stitching, are dropped."""
 
     @property
     def smallest_mm3(self) -> float:
-        """Objects below this volume, after stitching, are dropped."""
+        """Lesions below this volume, after stitching, are dropped; organs are not."""
+
+    @property
+    def double_iou(self) -> float:
+        """Two objects of a class whose masks meet at an IoU above this are one."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -133,7 +137,7 @@ class LimitedDecoder(InstanceDecoder, Protocol):
     """A decoder of a head that gives a fixed number of objects a window at most."""
 
     def fired(self, raw: Raw) -> list[float]:
-        """The share of them, 0..1, that stands for an object, of each window of a batch."""
+        """The share of that number, 0..1, that was needed for objects, a window of the batch."""
 
 
 class HeadNetwork(Protocol):

@@ -3,56 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from medseg.card import CardClass
-from medseg.heads.center_offset.decode import CenterOffsetDecoder
+from medseg.heads.center_offset.decode import CenterOffsetDecoder, organ_decoder
 from medseg.heads.contract import WindowInstance
-from medseg.heads.query_parts import DOUBTFUL, QueryRaw, class_probability, likely_masks
+from medseg.heads.query_parts import QueryRaw, class_probability, likely_masks
 from medseg.heads.query_points import interpolated_mask
-from medseg.heads.settings import check_numbers
-from medseg.heads.window_objects import window_instance, without_doubles
+from medseg.heads.settings import DOUBTFUL, InstanceSettings
+from medseg.heads.window_objects import refuse_not_finite, window_instance, without_doubles
 
 
 @dataclass(frozen=True)
-class QueryDecoder:
+class QueryDecoder(InstanceSettings):
     """One object a query that is likely one: class probability times mean mask probability.
 
     Objects of a class whose masks meet at an IoU above `double_iou` are one. Those below
     `score_threshold` or `smallest_mm3` are dropped by the caller, after stitching.
     """
 
-    classes: tuple[CardClass, ...]
-    score_threshold: float = 0.3
-    smallest_mm3: float = 30.0
     double_iou: float = 0.6
-
-    def __post_init__(self) -> None:
-        check_numbers(
-            self.settings,
-            {
-                "score_threshold": (0.0, 1.0),
-                "smallest_mm3": (-1.0, np.inf),
-                "double_iou": (0.0, 1.0),
-            },
-        )
 
     @property
     def organs(self) -> CenterOffsetDecoder | None:
         """Decodes the organs; None without an organ class."""
-        organs = tuple(one for one in self.classes if one.kind == "organ")
-        return CenterOffsetDecoder(organs) if organs else None
-
-    @property
-    def settings(self) -> dict[str, float]:
-        """Everything that decides the decoding, for the provenance."""
-        return {name: value for name, value in asdict(self).items() if name != "classes"}
+        return organ_decoder(self.classes)
 
     def decode(self, raw: QueryRaw) -> list[list[WindowInstance]]:
-        """The lesions of each window of a batch, doubtful ones too, better ones first."""
+        """The lesions of each window of a batch, doubtful ones too, better ones first.
+
+        Raises ModelError (`model-invalid`) where the network gave NaN.
+        """
+        if raw.objects is not None:
+            last = (raw.objects.class_logits[-1], *(part[-1] for part in raw.objects.masks))
+            refuse_not_finite(*last, raw.mask_features)
         windows = len(raw.mask_features)
         return [self._decode_window(raw, window) for window in range(windows)]
 
@@ -99,6 +85,7 @@ def _object(
     class_id: int, class_score: float, corner: Sequence[int], logits: Tensor
 ) -> WindowInstance | None:
     """An object from the logits (z, y, x) of its mask around it; None without a voxel."""
+    refuse_not_finite(logits)
     # As it is kept, so that no voxel is above a half now and not later.
     probability = logits.sigmoid().cpu().numpy().astype(np.float16)
     mask = probability > 0.5

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from medseg.heads.center_offset.network import CenterOffset
 from medseg.heads.query_points import LearnedPoints, SharpMasks
+from medseg.heads.settings import DOUBTFUL
 from medseg.networks.attention import DecoderLayer, cell_centres, sine_position
 from medseg.networks.queries import (
     MASK_STRIDE,
@@ -26,9 +27,6 @@ from medseg.networks.queries import (
 
 COARSE, FINE = 8, 4
 """Strides that queries look at, in turn; where the pyramid lacks one, the next finer."""
-
-DOUBTFUL = 0.05
-"""Objects below this score are not worth stitching."""
 
 AT_ONCE = 16
 """Queries whose masks are in memory together."""

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medseg.card import CardClass
-from medseg.heads.center_offset.loss import WEIGHTS as CENTER_OFFSET_WEIGHTS
-from medseg.heads.center_offset.loss import center_offset_loss
+from medseg.heads.center_offset.loss import DENSE_WEIGHTS, dense_loss
 from medseg.heads.contract import WindowTarget, lesion_ids, organ_ids
 from medseg.heads.query_parts import Denoised, Outputs, QueryRaw
 from medseg.heads.query_points import LearnedPoints, point_losses
@@ -57,7 +56,7 @@ def set_loss(
     weighted sum of these parts for queries that began near known objects. Cells are drawn from
     the objects alone, so a loss can be repeated.
     """
-    parts = center_offset_loss(raw.dense, targets, classes, spacing_mm)
+    parts = dense_loss(raw.dense, targets, classes, spacing_mm)
     features = raw.mask_features
     with torch.autocast(device_type=features.device.type, enabled=False):
         shape = features.shape[2:]
@@ -244,5 +243,5 @@ def set_weights(*, with_boxes: bool) -> dict[str, float]:
     """
     boxes = () if with_boxes else ("box", "giou")
     mine = {name: value for name, value in SET_WEIGHTS.items() if name not in boxes}
-    dense = {**CENTER_OFFSET_WEIGHTS, "centre": 1.0, "offset": 1.0}
+    dense = {**DENSE_WEIGHTS, "centre": 1.0, "offset": 1.0}
     return {**dense, **mine, "organ_query": 1.0, "denoising": 1.0, "mask_points": 5.0}

@@ -5,16 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from medseg.errors import ModelError
 from medseg.heads.contract import WindowInstance
 from medseg.measurement.pairs import common_part, meeting_boxes
-from medseg.types import tight_box
+from medseg.types import Box, tight_box
 
 FRINGE = 0.02
 """Probabilities below this are not kept around an object."""
 
+ONE_OBJECT = 0.8
+"""Masks of two classes that meet at an IoU above this are one object, however its class is doubted.
+
+Lesions in each other stay far below: at 0.8 the rim would be a fifth of the whole.
+"""
+
 Pairs = NDArray[np.int64]
+
+
+def refuse_not_finite(*values: Tensor) -> None:
+    """Refuse what a network gave where a value is NaN or infinite: it would count as nothing found.
+
+    Raises ModelError (`model-invalid`).
+    """
+    if not all(bool(torch.isfinite(one).all()) for one in values):
+        raise _not_finite()
+
+
+def _not_finite() -> ModelError:
+    detail, remedy = "the network gave NaN", "fetch the model package again"
+    return ModelError("model-invalid", "model", detail, remedy)
 
 
 def window_instance(
@@ -23,9 +46,19 @@ def window_instance(
     """An object from the probability of its mask around it; None where none is above 0.5.
 
     `probability` (z, y, x) begins at voxel `corner` of the window; what is kept is cut to where
-    it is at least `FRINGE`.
+    it is at least `FRINGE`. Raises ModelError (`model-invalid`) where one is NaN.
     """
-    kept = probability.astype(np.float16)  # first: what rounds to 0.5 is in no mask
+    crop = fringe_crop(corner, probability)
+    return None if crop is None else WindowInstance(class_id, score, *crop)
+
+
+def fringe_crop(
+    corner: Sequence[int], probability: NDArray[np.floating]
+) -> tuple[Box, NDArray[np.float16]] | None:
+    """The box and probabilities that `window_instance` keeps, without what they were cut from."""
+    if np.isnan(probability.max(initial=0.0)):
+        raise _not_finite()
+    kept = probability.astype(np.float16, copy=False)  # first: what rounds to 0.5 is in no mask
     box = tight_box(kept >= FRINGE)
     if box is None or not (kept[box] > 0.5).any():
         return None
@@ -33,31 +66,41 @@ def window_instance(
         slice(part.start + int(first), part.stop + int(first))
         for part, first in zip(box, corner, strict=True)
     )
-    return WindowInstance(class_id, score, (z, y, x), kept[box])
+    return (z, y, x), kept[box].copy()  # a view would keep all of it in memory
 
 
 def without_doubles(found: Sequence[WindowInstance], iou: float) -> list[WindowInstance]:
-    """The objects by falling score, without those whose mask is one of the same class again.
+    """The objects by falling score, without those whose mask is that of a better one again.
 
-    One is dropped where its mask meets that of a better one of its class at an IoU above `iou`.
-    Only pairs whose boxes meet are compared.
+    One is dropped where its mask meets that of a better one at an IoU above `iou`, or above
+    `ONE_OBJECT` where that is of another class. Only pairs whose boxes meet are compared.
     """
     ordered = sorted(found, key=lambda one: -one.score)
+    classes = _classes(ordered)
     dropped = np.zeros(len(ordered), dtype=bool)
-    for better, worse in pairs_of_a_class(ordered):
+    for better, worse in _meeting_pairs(ordered):
         if not dropped[better] and not dropped[worse]:
-            dropped[worse] = mask_iou(ordered[better], ordered[worse]) > iou
+            most = iou if classes[better] == classes[worse] else max(iou, ONE_OBJECT)
+            dropped[worse] = mask_iou(ordered[better], ordered[worse]) > most
     return [item for item, gone in zip(ordered, dropped, strict=True) if not gone]
 
 
 def pairs_of_a_class(found: Sequence[WindowInstance]) -> Pairs:
     """Positions (K, 2) of each two objects of a class whose boxes meet, in rising order."""
+    pairs, classes = _meeting_pairs(found), _classes(found)
+    return np.asarray(pairs[classes[pairs[:, 0]] == classes[pairs[:, 1]]])
+
+
+def _meeting_pairs(found: Sequence[WindowInstance]) -> Pairs:
+    """Positions (K, 2) of each two objects whose boxes meet, in rising order."""
     ends = [[end for part in one.box for end in (part.start, part.stop)] for one in found]
     boxes = np.array(ends, dtype=np.int64).reshape(-1, 6)
     pairs = meeting_boxes(boxes, boxes)
-    classes = np.array([one.class_id for one in found], dtype=np.int64)
-    wanted = (pairs[:, 0] < pairs[:, 1]) & (classes[pairs[:, 0]] == classes[pairs[:, 1]])
-    return np.asarray(pairs[wanted])
+    return np.asarray(pairs[pairs[:, 0] < pairs[:, 1]])
+
+
+def _classes(found: Sequence[WindowInstance]) -> NDArray[np.int64]:
+    return np.array([one.class_id for one in found], dtype=np.int64)
 
 
 def mask_iou(one: WindowInstance, other: WindowInstance) -> float:

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medseg.errors import MedsegError, ModelError
+from medseg.errors import MedsegError
 from medseg.heads.contract import InstanceDecoder, LimitedDecoder, MapSpec, WindowInstance
+from medseg.heads.window_objects import refuse_not_finite
 from medseg.models.network import InstanceNetwork
 from medseg.types import Shape
 
@@ -79,7 +80,7 @@ class TorchEngine:
 
 
 class WindowResult(NamedTuple):
-    """The organs' activated maps of a window, its objects, and the share of queries that fired."""
+    """The organs' activated maps of a window, its objects, and how full its places for them are."""
 
     maps: dict[str, NDArray[np.float32]]
     objects: list[WindowInstance]
@@ -111,8 +112,7 @@ class InstanceEngine:
             maps = {
                 spec.name: _activated(getattr(raw.dense, spec.name)[0], spec) for spec in self.specs
             }
-        if not all(np.isfinite(one.score) for one in found):
-            raise _not_finite()
+        refuse_not_finite(torch.tensor([one.score for one in found]))
         return WindowResult(_as_arrays(maps), found, fired)
 
 
@@ -124,14 +124,8 @@ def _exact() -> AbstractContextManager[None]:
 
 
 def _as_arrays(maps: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
-    if not all(bool(torch.isfinite(values).all()) for values in maps.values()):
-        raise _not_finite()
+    refuse_not_finite(*maps.values())
     return {name: values.cpu().numpy() for name, values in maps.items()}
-
-
-def _not_finite() -> ModelError:
-    detail, remedy = "the network gave NaN", "fetch the model package again"
-    return ModelError("model-invalid", "model", detail, remedy)
 
 
 def _turned_back(values: Tensor, spec: MapSpec, axes: tuple[int, ...]) -> Tensor:

@@ -23,7 +23,7 @@ from medseg.types import InputWarning, Instance, Shape, tight_box
 Progress = Callable[[int, int], None]
 
 FULL = 0.9
-"""From this share of its queries on, a window may hold more objects than a head can give."""
+"""From this share of its places on, a window may hold more objects than a head can give."""
 
 
 def find_instances(
@@ -60,11 +60,17 @@ def find_instances(
         )
         organs = engine.decoder.organs.group(slabs, prepared.geometry.spacing_mm)
     voxel_mm3 = 1000 * prepared.turned_geometry.voxel_ml
+    whole = stitch(
+        found,
+        plan,
+        prepared.geometry.shape,
+        least_score=engine.decoder.score_threshold,
+        double_iou=engine.decoder.double_iou,
+    )
     lesions = [
         (item.class_id, one)
-        for item in stitch(found, plan, prepared.geometry.shape)
-        if item.score >= engine.decoder.score_threshold
-        and (one := on_image_grid(item, to_model, prepared.geometry.shape, shape)) is not None
+        for item in whole
+        if (one := on_image_grid(item, to_model, prepared.geometry.shape, shape)) is not None
         and one.voxel_count >= engine.decoder.smallest_mm3 / voxel_mm3
     ]
     items = _all_numbered(organs, lesions, classes)
@@ -105,8 +111,8 @@ def _limit_warnings(full: int, windows: int) -> tuple[InputWarning, ...]:
     if not full:
         return ()
     detail = (
-        f"in {full} of {windows} windows nine tenths of the model's queries found an object: there "
-        "may be more than it can give, and the count too low"
+        f"in {full} of {windows} windows nine tenths of the model's places for objects were taken: "
+        "there may be more than it can give, and the count too low"
     )
     return (InputWarning("instance-limit", detail),)
 

@@ -16,16 +16,14 @@ from medseg.heads.window_objects import (
     shared_voxels,
     voxel_count,
     window_instance,
+    without_doubles,
 )
-from medseg.inference.stitching_kernel import Packed, agreements, depth
+from medseg.inference.stitching_kernel import Packed, agreements
 from medseg.inference.windows import WindowPlan
 from medseg.types import Box, Shape
 
 SAME = 0.5
 """Two windows show one object where its masks agree so well in what both see (weighted IoU)."""
-
-DOUBLE = 0.5
-"""Of two merged objects of a class with a larger IoU than this, the better is kept."""
 
 PIECE = 0.6
 """What was not well seen is a piece of an object that holds this share of its voxels."""
@@ -51,15 +49,24 @@ def placed(found: Sequence[WindowInstance], start: Shape, length: Shape) -> list
     return [PlacedInstance(_shifted(one, start), (z, y, x)) for one in found]
 
 
-def stitch(found: Sequence[PlacedInstance], plan: WindowPlan, shape: Shape) -> list[WindowInstance]:
+def stitch(
+    found: Sequence[PlacedInstance],
+    plan: WindowPlan,
+    shape: Shape,
+    *,
+    least_score: float = 0.0,
+    double_iou: float = 0.5,
+) -> list[WindowInstance]:
     """One object for all that windows saw of it, with boxes in a volume of `shape` (z, y, x).
 
     Two windows show the same object where the masks agree in the region that both see, voxels
     weighted by how far inside both windows they lie. Best agreements are joined first; what one
     window holds apart is never joined. An object's probability and score are the weighted means
-    of those of its windows. What no window saw well is dropped where it is a piece of another
-    object, or where other windows of `plan` had a much better look and saw none of it. Work grows
-    with the objects' boxes alone.
+    of those of its windows. What scores less than `least_score` then is dropped, and takes nothing
+    with it. Of two objects of a class that meet at an IoU above `double_iou`, and of two classes
+    where they are as good as the same, the better is kept.
+    What no window saw well is dropped where it is a piece of another object, or where other windows
+    of `plan` had a much better look and saw none of it. Work grows with the objects' boxes alone.
     """
     if not found:
         return []
@@ -67,8 +74,12 @@ def stitch(found: Sequence[PlacedInstance], plan: WindowPlan, shape: Shape) -> l
     groups = _joined(found, _agreements(found, shape))
     best = _best_depths(plan, shape)
     merged = [_merged([found[n] for n in group], best, shape) for group in groups]
-    objects = [(item, seen) for item, seen in merged if item is not None and seen >= SEEN]
-    return _without_pieces(objects)
+    objects = [
+        (item, seen)
+        for item, seen in merged
+        if item is not None and seen >= SEEN and item.score >= least_score
+    ]
+    return _without_pieces(objects, double_iou)
 
 
 def _joined(
@@ -154,7 +165,9 @@ def _merged(
     return window_instance(items[0].instance.class_id, score, corner, probability), seen
 
 
-def _without_pieces(objects: Sequence[tuple[WindowInstance, float]]) -> list[WindowInstance]:
+def _without_pieces(
+    objects: Sequence[tuple[WindowInstance, float]], double_iou: float
+) -> list[WindowInstance]:
     """The well seen first, by falling score, without doubles and pieces; with how well seen."""
     ordered = sorted(objects, key=lambda one: (one[1] < WELL_SEEN, -one[0].score))
     items = [item for item, _ in ordered]
@@ -163,10 +176,11 @@ def _without_pieces(objects: Sequence[tuple[WindowInstance, float]]) -> list[Win
         if dropped[better] or dropped[worse]:
             continue
         one, other = items[better], items[worse]
-        dropped[worse] = mask_iou(one, other) > DOUBLE or (
+        dropped[worse] = mask_iou(one, other) > double_iou or (
             ordered[worse][1] < WELL_SEEN and shared_voxels(one, other) > PIECE * voxel_count(other)
         )
-    return [item for item, gone in zip(items, dropped, strict=True) if not gone]
+    left = [item for item, gone in zip(items, dropped, strict=True) if not gone]
+    return without_doubles(left, double_iou)  # of two classes too
 
 
 def _weights(window: Box, part: Box, shape: Shape) -> NDArray[np.float32]:
@@ -175,10 +189,15 @@ def _weights(window: Box, part: Box, shape: Shape) -> NDArray[np.float32]:
 
 
 def _axis_depths(face: slice, inner: slice, length: int) -> NDArray[np.float32]:
+    """`depth` of every index of `inner` in the window's `face`, at once."""
     full = DEPTH * (face.stop - face.start)
-    indices = range(inner.start, inner.stop)
-    depths = [depth(i, face.start, face.stop, length, full) for i in indices]
-    return np.array(depths, dtype=np.float32)
+    index = np.arange(inner.start, inner.stop, dtype=np.float32)
+    inside = np.full(len(index), full, dtype=np.float32)
+    if face.start > 0:
+        inside = np.minimum(inside, index - (face.start - 0.5))
+    if face.stop < length:
+        inside = np.minimum(inside, face.stop - 0.5 - index)
+    return inside / np.float32(full)
 
 
 def _lowest(

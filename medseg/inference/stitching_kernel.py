@@ -91,27 +91,58 @@ def _weighted_iou(
     high: NDArray[np.int64],
     weights: NDArray[np.float64],
 ) -> float:  # pragma: no cover - compiled
-    both = either = 0.0
-    for z in range(low[0], high[0]):
-        for y in range(low[1], high[1]):
-            row = min(weights[0, 0, z - low[0]], weights[0, 1, y - low[1]])
-            other_row = min(weights[1, 0, z - low[0]], weights[1, 1, y - low[1]])
-            for x in range(low[2], high[2]):
-                first, second = _holds(packed, one, z, y, x), _holds(packed, other, z, y, x)
-                weight = min(row, weights[0, 2, x - low[2]])
-                weight *= min(other_row, weights[1, 2, x - low[2]])
-                both += weight * (first & second)
-                either += weight * (first | second)
-    return both / either if either > 0 else 0.0
+    both = 0.0
+    inner_low, inner_high = np.empty(3, np.int64), np.empty(3, np.int64)
+    for axis in range(3):
+        a, b = 2 * axis, 2 * axis + 1
+        inner_low[axis] = max(low[axis], packed.boxes[one, a], packed.boxes[other, a])
+        inner_high[axis] = min(high[axis], packed.boxes[one, b], packed.boxes[other, b])
+    for z in range(inner_low[0], inner_high[0]):
+        for y in range(inner_low[1], inner_high[1]):
+            first, second = _row(packed, one, z, y), _row(packed, other, z, y)
+            for x in range(inner_low[2], inner_high[2]):
+                if packed.masks[first + x] and packed.masks[second + x]:
+                    both += _weight(weights, z - low[0], y - low[1], x - low[2])
+    if both == 0.0:
+        return 0.0
+    either = (
+        _mass(packed, one, low, high, weights) + _mass(packed, other, low, high, weights) - both
+    )
+    return both / either
 
 
 @compiled
-def _holds(packed: Packed, n: int, z: int, y: int, x: int) -> bool:  # pragma: no cover - compiled
+def _mass(
+    packed: Packed,
+    n: int,
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    weights: NDArray[np.float64],
+) -> float:  # pragma: no cover - compiled
+    """The weight of the object's voxels in the region."""
+    boxes, total = packed.boxes, 0.0
+    for z in range(max(low[0], boxes[n, 0]), min(high[0], boxes[n, 1])):
+        for y in range(max(low[1], boxes[n, 2]), min(high[1], boxes[n, 3])):
+            row = _row(packed, n, z, y)
+            for x in range(max(low[2], boxes[n, 4]), min(high[2], boxes[n, 5])):
+                if packed.masks[row + x]:
+                    total += _weight(weights, z - low[0], y - low[1], x - low[2])
+    return total
+
+
+@compiled
+def _weight(
+    weights: NDArray[np.float64], z: int, y: int, x: int
+) -> float:  # pragma: no cover - compiled
+    """Of a voxel of the region: its least depth in one window times that in the other."""
+    one = min(weights[0, 0, z], weights[0, 1, y], weights[0, 2, x])
+    return float(one * min(weights[1, 0, z], weights[1, 1, y], weights[1, 2, x]))
+
+
+@compiled
+def _row(packed: Packed, n: int, z: int, y: int) -> int:  # pragma: no cover - compiled
+    """Where in `masks` the object's row (z, y) would hold x = 0."""
     boxes = packed.boxes
-    if z < boxes[n, 0] or z >= boxes[n, 1] or y < boxes[n, 2] or y >= boxes[n, 3]:
-        return False
-    if x < boxes[n, 4] or x >= boxes[n, 5]:
-        return False
     height, width = boxes[n, 3] - boxes[n, 2], boxes[n, 5] - boxes[n, 4]
-    place = ((z - boxes[n, 0]) * height + y - boxes[n, 2]) * width + x - boxes[n, 4]
-    return bool(packed.masks[packed.firsts[n] + place] > 0)
+    rows = (z - boxes[n, 0]) * height + y - boxes[n, 2]
+    return int(packed.firsts[n] + rows * width - boxes[n, 4])

@@ -41,15 +41,28 @@ def read_dicom_instances(
         return read_rtstruct(file, source, kind=kind)
     found = read_dicom_seg(file, kind)
     if source is None:
-        detail = (
-            "a SEG holds the slices that it uses alone: which of them is the image's first or last "
-            "is not known, so touches_border may be wrong; give the images too"
-        )
-        return replace(found, warnings=(*found.warnings, InputWarning("slices-unknown", detail)))
+        return replace(found, warnings=(*found.warnings, *_without_images(found)))
     if isinstance(source, Source):
         _check_frame(found, source)
     wanted = source.geometry if isinstance(source, Source) else source
     return on_grid(found, wanted, "SEG")
+
+
+def _without_images(found: Instances) -> list[InputWarning]:
+    """What a SEG alone leaves open."""
+    detail = (
+        "a SEG holds the slices that it uses alone: which of them is the image's first or last "
+        "is not known, so touches_border may be wrong; give the images too"
+    )
+    notes = [InputWarning("slices-unknown", detail)]
+    if not found.provenance["slice_distance_stated"]:
+        step_mm = found.geometry.spacing_mm[0]
+        detail = (
+            f"the SEG does not say how far its slices are apart; they are taken to be {step_mm:g} "
+            "mm, and volumes are wrong where they are not; give the images too"
+        )
+        notes.append(InputWarning("slice-distance-unknown", detail))
+    return notes
 
 
 def is_dicom_object(path: Path) -> bool:

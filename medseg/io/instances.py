@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +12,7 @@ from medseg.errors import InputRefused, OutputError
 from medseg.io.atomic import atomic_path
 from medseg.io.checks import must_exist
 from medseg.io.formats import file_format, has_suffix
+from medseg.io.grey import check_values
 from medseg.io.images import VOLUME_SUFFIXES, read, write_array, write_volume
 from medseg.types import (
     Box,
@@ -27,9 +27,6 @@ from medseg.types import (
 
 if TYPE_CHECKING:
     from medseg.io.dicom_out.source import Source
-
-MOST_BOX_VOXELS = 64
-"""How often the boxes of a label map's values may cover the image before it is taken for one."""
 
 
 def read_instances(
@@ -56,7 +53,8 @@ def read_instances(
     that it uses; a `Geometry` does as well. Of other files the grid is their own, and `source` is
     not looked at.
 
-    Raises InputRefused: `labels-not-integer`, `not-a-label-map` for an image of whole numbers,
+    Raises InputRefused: `labels-not-integer`, `not-a-label-map` for an image of whole numbers
+    (`medseg.io.grey`, which warns where it is not sure),
     `names-invalid` where a value is none of `classes`, `geometry-missing` for an RTSTRUCT without
     a source, and what `read` and the readers of SEG and RTSTRUCT refuse.
     """
@@ -151,13 +149,13 @@ def _from_volume(
 ) -> Instances:
     labels = _labels(volume, name)
     boxes = label_boxes(labels)
-    _refuse_scattered(boxes, labels.size, name)
+    warnings = (*volume.warnings, *check_values(labels, boxes, values, name))
     if classes is None:
         classes = _unnamed(boxes, values, kind)
     elif values == "class":
         _require_names(boxes, classes, name)
     found = Instances.from_labelmap(labels, volume.geometry, classes, values, boxes=boxes)
-    return Instances(found.geometry, found.items, found.classes, volume.warnings, dict(volume.meta))
+    return Instances(found.geometry, found.items, found.classes, warnings, dict(volume.meta))
 
 
 def _labels(volume: Volume, name: str) -> NDArray[Any]:
@@ -170,21 +168,6 @@ def _labels(volume: Volume, name: str) -> NDArray[Any]:
             detail=str(error),
             remedy="give a label map, not an image or a probability map",
         ) from error
-
-
-def _refuse_scattered(boxes: Mapping[int, Box], voxels: int, name: str) -> None:
-    """Refuse a grey image of whole numbers before a crop is made of each of its grey values."""
-    held = sum(math.prod(part.stop - part.start for part in box) for box in boxes.values())
-    if held > MOST_BOX_VOXELS * voxels:
-        raise InputRefused(
-            code="not-a-label-map",
-            subject=name,
-            detail=(
-                f"its {len(boxes)} values lie scattered: the boxes around them hold "
-                f"{held / voxels:.0f} times the image's voxels, as those of grey values do"
-            ),
-            remedy="give the label map of the image, not the image",
-        )
 
 
 def _unnamed(

@@ -15,8 +15,15 @@ from medseg.types import InputWarning, Instances
 SMALL_LEFT_OUT = "small-left-out"
 MASK_IN_PARTS = "mask-in-parts"
 KIND_ASSUMED = "kind-assumed"
-_ROUNDING = 1e-9
 _MOST_NAMES = 5
+
+VOLUME_ROUNDING = 1e-6
+"""A volume below a limit by less than this share is on it: files round spacings."""
+
+
+def large_enough(volumes_ml: NDArray[np.float64], least_ml: float) -> NDArray[np.bool_]:
+    """Whether each volume is at least `least_ml`, (N,)."""
+    return volumes_ml >= least_ml * (1 - VOLUME_ROUNDING)
 
 
 def without_small(instances: Instances, *, min_volume_ml: float) -> Instances:
@@ -29,14 +36,14 @@ def without_small(instances: Instances, *, min_volume_ml: float) -> Instances:
     if not min_volume_ml > 0:
         msg = f"min_volume_ml is above 0; got {min_volume_ml}"
         raise ValueError(msg)
-    large = volumes_ml(instances) >= min_volume_ml * (1 - _ROUNDING)
+    large = large_enough(volumes_ml(instances), min_volume_ml)
     if large.all():
         return instances
     kept = [item for item, keep in zip(instances.items, large, strict=True) if keep]
     left_out = len(instances) - len(kept)
     were = "was" if left_out == 1 else "were"
     detail = (
-        f"{left_out} of {_counted(len(instances), 'object')} {were} left out, smaller than the "
+        f"{left_out} of {several(len(instances), 'object')} {were} left out, smaller than the "
         f"minimum volume of {min_volume_ml:g} mL"
     )
     return _warned(replace(instances, items=kept), SMALL_LEFT_OUT, detail)
@@ -52,12 +59,12 @@ def parts_noted(instances: Instances, *, parts: NDArray[np.int64] | None = None)
         counts = component_counts(lesions)
     else:
         counts = parts[[item.kind == "lesion" for item in instances.items]]
-    several = int(np.count_nonzero(counts > 1))
-    if not several:
+    split = int(np.count_nonzero(counts > 1))
+    if not split:
         return instances
-    count = "has {} and counts as one object" if several == 1 else "have {} and count as one each"
+    count = "has {} and counts as one object" if split == 1 else "have {} and count as one each"
     detail = (
-        f"{several} of {_counted(len(lesions), 'lesion')} "
+        f"{split} of {several(len(lesions), 'lesion')} "
         f"{count.format('several connected parts')}; split them by component if the parts are "
         "lesions"
     )
@@ -84,8 +91,9 @@ def kinds_noted(instances: Instances, assumed: Collection[str]) -> Instances:
     return _warned(instances, KIND_ASSUMED, detail)
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def several(count: int, what: str) -> str:
+    """The count and its thing, which is plural unless there is one."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _warned(instances: Instances, code: str, detail: str) -> Instances:

@@ -289,17 +289,9 @@ def label_boxes(labels: NDArray[np.integer[Any]]) -> dict[int, Box]:
     """The tight box of each value above 0 in `labels` (z, y, x), in the order of the values."""
     from medseg.types.label_kernel import label_ends  # only who reads labels waits for numba
 
-    turned = labels.flags.f_contiguous and not labels.flags.c_contiguous  # as NIfTI is read
-    array = labels.T if turned else labels
-    flat = np.ascontiguousarray(array, dtype=labels.dtype.newbyteorder("<")).reshape(-1)
-    if flat.nbytes % 8 or flat.ctypes.data % 8:
-        whole = np.zeros(-(-flat.nbytes // 8) * 8 // flat.itemsize, dtype=flat.dtype)
-        whole[: flat.size] = flat
-        flat = whole
-    words = flat.view(np.uint64)
-    words.flags.writeable = False  # always, so that one compiled version does
-    found = label_ends(words, 8 * flat.itemsize, array.shape)
-    values = found[:, 0].astype(flat.dtype)
+    words, shape, turned = label_words(labels)
+    found = label_ends(words, 8 * labels.itemsize, shape)
+    values = found[:, 0].astype(labels.dtype)
     order = np.argsort(values)
     found[:, 4:] += 1
     if turned:
@@ -311,6 +303,25 @@ def label_boxes(labels: NDArray[np.integer[Any]]) -> dict[int, Box]:
         )
         if value > 0
     }
+
+
+def label_words(
+    labels: NDArray[np.integer[Any]],
+) -> tuple[NDArray[np.uint64], Shape, bool]:
+    """The bytes of `labels` (z, y, x) as words, little end first, filled up with zeros.
+
+    Also the shape in whose C order they lie, and whether that is (x, y, z), as NIfTI is read.
+    """
+    turned = labels.flags.f_contiguous and not labels.flags.c_contiguous
+    array = labels.T if turned else labels
+    flat = np.ascontiguousarray(array, dtype=labels.dtype.newbyteorder("<")).reshape(-1)
+    if flat.nbytes % 8 or flat.ctypes.data % 8:
+        whole = np.zeros(-(-flat.nbytes // 8) * 8 // flat.itemsize, dtype=flat.dtype)
+        whole[: flat.size] = flat
+        flat = whole
+    words = flat.view(np.uint64)
+    words.flags.writeable = False  # always, so that one compiled version does
+    return words, array.shape, turned
 
 
 def as_labels(array: NDArray[Any]) -> NDArray[np.integer[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import sys
 from collections.abc import Callable
@@ -16,29 +15,6 @@ from medseg.measurement import split_components
 from medseg.types import Geometry, Instances
 
 Load = Callable[[str], ModuleType]
-
-
-@pytest.fixture(scope="module")
-def load(repository: Path):
-    """Modules of `benchmarks/`, which is no package: scripts import each other by name."""
-    folder = repository / "benchmarks"
-    sys.path.insert(0, str(folder))
-    yield importlib.import_module
-    sys.path.remove(str(folder))
-    for path in folder.glob("*.py"):
-        sys.modules.pop(path.stem, None)
-
-
-@pytest.fixture
-def run(load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run a script with arguments; gives what it prints."""
-
-    def run_script(name: str, *arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-        load(name).main()
-        return capsys.readouterr().out
-
-    return run_script
 
 
 @pytest.fixture(scope="module")

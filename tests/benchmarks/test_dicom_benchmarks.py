@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,17 +14,7 @@ import pytest
 from medseg.io.dicom import index, read_dicom
 
 Load = Callable[[str], ModuleType]
-
-
-@pytest.fixture(scope="module")
-def load(repository: Path) -> Iterator[Load]:
-    """Modules of `benchmarks/`, which is no package: scripts import each other by name."""
-    folder = repository / "benchmarks"
-    sys.path.insert(0, str(folder))
-    yield importlib.import_module
-    sys.path.remove(str(folder))
-    for path in folder.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+Run = Callable[..., str]
 
 
 @pytest.mark.parametrize("name", ["raw", "RLE", "JPEG-LS", "JPEG 2000", "JPEG lossless"])
@@ -38,18 +28,21 @@ def test_a_series_of_the_benchmarks_is_what_it_was_made_of(
 
 
 def test_reading_prints_every_row_and_its_bars(
-    load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    load: Load, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dicom = load("dicom")
     monkeypatch.setattr(index, "SETTLED_S", -60.0)
     monkeypatch.setattr(dicom, "SETTLED_S", -0.5)
     sizes = ["--slices", "3", "--packed", "3", "--size", "16", "--headers", "7", "--rounds", "1"]
-    monkeypatch.setattr(sys, "argv", ["dicom.py", *sizes])
-    dicom.main()
-    printed = capsys.readouterr().out
+    printed = run("dicom", *sizes)
     for row in ("medseg, raw", "SimpleITK, JPEG 2000", "pydicom", "medseg, second"):
         assert row in printed
-    for bar in ("raw, medseg over SimpleITK", "scan over pydicom loop", "second scan over first"):
+    for bar in (
+        "raw, medseg over SimpleITK",
+        "raw HU, medseg over SimpleITK",
+        "scan over pydicom loop",
+        "second scan over first",
+    ):
         assert bar in printed
 
 
@@ -71,15 +64,20 @@ def test_mutants_are_those_of_their_seed_and_differ(load: Load) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_fuzzing_meets_its_bars_and_sees_what_is_raised(
-    load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fuzzing_meets_its_bars_and_sees_what_is_raised(load: Load, run: Run) -> None:
+    assert "NOT MET" not in run("dicom_fuzz", "--mutants", "100", "--size", "16")
     fuzz = load("dicom_fuzz")
-    monkeypatch.setattr(sys, "argv", ["dicom_fuzz.py", "--mutants", "100", "--size", "16"])
-    fuzz.main()
-    assert "NOT MET" not in capsys.readouterr().out
-    bad = fuzz.Fate(fuzz.Counter({"read": 1, "RAISED KeyError": 1}), 0.1, 0, 1.0, 0)
-    assert not fuzz.print_fates({"raw": bad})
+    fine = fuzz.Fate(fuzz.Counter({"read": 2}), fuzz.Times(9.9, 9.9), 0, 1.0, 0, 0)
+    assert fuzz.print_fates({"raw": fine})
+    for wrong in (
+        {"outcomes": fuzz.Counter({"read": 1, "RAISED KeyError": 1})},
+        {"slowest": fuzz.Times(10.1, 0.1)},
+        {"slowest": fuzz.Times(0.1, 10.1)},
+        {"crashes": 1},
+        {"hangs": 1},
+        {"memory_mb": 1025.0},
+    ):
+        assert not fuzz.print_fates({"raw": fine._replace(**wrong)})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -87,3 +85,46 @@ def test_a_batch_that_dies_is_a_crash(load: Load, monkeypatch: pytest.MonkeyPatc
     fuzz = load("dicom_fuzz")
     monkeypatch.setattr(fuzz, "SCRIPT", "import os; os.abort()")
     assert fuzz.fate("raw", 0, 600, 16).crashes == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("guard", "body"),
+    [("PROCESSOR_GUARD_S", "while True: pass"), ("CLOCK_GUARD_S", "time.sleep(600)")],
+)
+def test_a_batch_that_hangs_is_ended_and_told_from_one_that_dies(
+    load: Load, monkeypatch: pytest.MonkeyPatch, guard: str, body: str
+) -> None:
+    fuzz = load("dicom_fuzz")
+    script = (
+        f"import time, dicom_fuzz as f\nf.{guard} = 0.2\nwith f.stopped_where_it_hangs():\n {body}"
+    )
+    monkeypatch.setattr(fuzz, "SCRIPT", script)
+    found = fuzz.fate("raw", 0, 1, 16)
+    assert (found.hangs, found.crashes) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("clock_s", "readings", "slowest"), [([12, 3], 2, 3), ([12, 13, 11], 3, 11), ([4], 1, 4)]
+)
+def test_a_mutant_is_over_its_time_where_every_reading_is(
+    load: Load,
+    monkeypatch: pytest.MonkeyPatch,
+    clock_s: list[float],
+    readings: int,
+    slowest: float,
+) -> None:
+    fuzz = load("dicom_fuzz")
+    left = [("read", fuzz.Times(1.0, one)) for one in clock_s]
+    monkeypatch.setattr(fuzz, "_timed", lambda *_: left.pop(0))
+    assert fuzz._read_in_time(Path(), Path()) == ("read", fuzz.Times(1.0, slowest))
+    assert len(clock_s) == readings
+    assert left == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="times of children")
+def test_seconds_of_a_process_that_was_started_count(load: Load) -> None:
+    fuzz = load("dicom_fuzz")
+    before = fuzz._processor_s()
+    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    assert fuzz._processor_s() - before > 0.1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import sys
@@ -21,17 +20,6 @@ from medseg.types import Geometry, Instance, InstanceClass, Instances
 Load = Callable[[str], ModuleType]
 SHAPE = (8, 8, 40)
 CLASSES = (InstanceClass("a", "lesion", 1), InstanceClass("b", "lesion", 2))
-
-
-@pytest.fixture(scope="module")
-def load(repository: Path):
-    """Modules of `benchmarks/`, which is no package: scripts import each other by name."""
-    folder = repository / "benchmarks"
-    sys.path.insert(0, str(folder))
-    yield importlib.import_module
-    sys.path.remove(str(folder))
-    for path in folder.glob("*.py"):
-        sys.modules.pop(path.stem, None)
 
 
 def bars(*spans: tuple[str, int, int], scores: tuple[float, ...] = ()) -> Instances:
@@ -215,5 +203,6 @@ def test_a_tiny_run_writes_a_row_and_prints_it_again(load: Load, tmp_path: Path,
     assert capsys.readouterr().out == printed
     assert heads.main(["--table", str(tmp_path)]) == 0
     assert "| center_offset | residual_pyramid | 1 |" in capsys.readouterr().out
+    other = heads.budget_of(heads.Task("center_offset", "x", "toy", 1.0, 0, (8, 8, 8)))
     with pytest.raises(SystemExit, match="another row"):
-        heads.planned(heads.Task("center_offset", "x", "toy", 1.0, 0, (8, 8, 8)), tmp_path)
+        heads.planned(other, tmp_path)

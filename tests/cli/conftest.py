@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cli_cases import MODEL, Outcome, bright_array, find_bright, save_nifti, threshold_card
+from evaluate_cases import blocks
 
 import medseg.inference
 import medseg.models
@@ -79,3 +80,21 @@ def labels(tmp_path: Path) -> Path:
 @pytest.fixture
 def refused() -> InputRefused:
     return InputRefused("constant-image", "study.nii.gz", "every voxel\nis 0", "give another")
+
+
+@pytest.fixture
+def ref(tmp_path: Path) -> Path:
+    """Two cases of two cubes of 27 and 64 voxels, and a file that has no partner."""
+    (tmp_path / "ref").mkdir()
+    for case in ("a", "b", "z"):
+        save_nifti(tmp_path / "ref" / f"{case}.nii.gz", blocks(v1=(1, 3), v2=(8, 4)))
+    return tmp_path / "ref"
+
+
+@pytest.fixture
+def pred(tmp_path: Path) -> Path:
+    """Case a as the reference; of case b one cube, and one false alarm."""
+    (tmp_path / "pred").mkdir()
+    save_nifti(tmp_path / "pred" / "a.nii.gz", blocks(v1=(1, 3), v2=(8, 4)))
+    save_nifti(tmp_path / "pred" / "b.nii.gz", blocks(v5=(8, 4), v6=(13, 2)))
+    return tmp_path / "pred"

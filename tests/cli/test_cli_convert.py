@@ -153,18 +153,54 @@ def test_pet_is_written_in_suv_or_refused_unless_it_is_taken_as_it_is(run, tmp_p
     assert [one["unit"] for one in entry["volumes"]] == ["Bq/ml"]
 
 
-def test_the_suv_factor_and_its_parts_stand_in_the_report(run, tmp_path) -> None:
+@pytest.fixture
+def pet_with_dose(tmp_path: Path) -> Path:
+    """50 kg and 200 MBq: SUV is Bq/ml / 4000."""
     for path in write_dicom_series(some_volume(1, "PT"), tmp_path / "in"):
         ds = dcmread(path)
         ds.PatientWeight, ds.DecayCorrection, ds.CorrectedImage = 50, "ADMIN", ["ATTN", "DECY"]
         ds.RadiopharmaceuticalInformationSequence = [Dataset()]
         ds.RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose = 2e8
         ds.save_as(path)
-    assert run("convert", tmp_path / "in", "-o", tmp_path / "out").code == 0
+    return tmp_path / "in"
+
+
+def test_the_suv_factor_and_its_parts_stand_in_the_report(run, tmp_path, pet_with_dose) -> None:
+    assert run("convert", pet_with_dose, "-o", tmp_path / "out").code == 0
     (one,) = report(tmp_path / "out")["series"][0]["volumes"]
     assert one["unit"] == "SUVbw"
     assert one["suv"]["factor"] == pytest.approx(50 * 1000 / 2e8)
     assert (one["suv"]["weight_kg"], one["suv"]["dose_bq"]) == (50, 2e8)
+
+
+def numbers_by_unit(ds: Dataset) -> dict[str, list[float]]:
+    """The numbers of a report, at any depth, by their UCUM unit."""
+    found: dict[str, list[float]] = {}
+    for item in ds.iterall():
+        if item.keyword == "MeasuredValueSequence":
+            for value in item.value:
+                unit = value.MeasurementUnitsCodeSequence[0].CodeValue
+                found.setdefault(unit, []).append(float(value.NumericValue))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "unit", "other", "factor"),
+    [((), "g/ml{SUVbw}", "Bq/ml", 1 / 4000), (("--raw-units",), "Bq/ml", "g/ml{SUVbw}", 1.0)],
+)
+def test_a_report_of_pet_has_its_numbers_in_the_unit_that_it_names(
+    run, tmp_path, pet_with_dose, words: tuple[str, ...], unit: str, other: str, factor: float
+) -> None:
+    mask = np.zeros(GRID.shape, np.uint8)
+    mask[1:5, 1:4, 1:3] = 1
+    medseg.write(Volume(mask, GRID), tmp_path / "labels.nii.gz")
+    options = ("--format", "sr", "--source", pet_with_dose, *words)
+    assert run("convert", tmp_path / "labels.nii.gz", "-o", tmp_path / "sr", *options).code == 0
+    (file,) = (tmp_path / "sr").glob("*.sr.dcm")
+    found = numbers_by_unit(dcmread(file))
+    assert other not in found
+    highest = some_volume(1, "PT").array[mask > 0].max() * factor
+    assert max(found[unit]) == pytest.approx(highest, rel=2e-2)
 
 
 def test_an_interrupt_leaves_nothing_behind(run, tmp_path, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from medseg.cli.folders import index_folder
 from medseg.io.dicom import index
 from medseg.phantom import write_dicom_series
 from medseg.types import Geometry, Volume
+
+scan_module = importlib.import_module("medseg.io.dicom.scan")  # the function has its name
 
 
 @pytest.fixture
@@ -47,6 +50,29 @@ def test_without_an_index_nothing_is_kept(
 ) -> None:
     run("inspect", study, "--no-index")
     assert not cache.exists()
+
+
+def test_converting_keeps_and_uses_no_index(
+    run: Callable[..., object],
+    study: Path,
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is written rests on headers that were read now."""
+    run("convert", study, "-o", tmp_path / "first")
+    assert not cache.exists()
+    run("inspect", study)
+    opened: list[str] = []
+    read = scan_module.read_header
+
+    def noted(path: Path, file_bytes: int, *, whole: bool) -> object:
+        opened.append(path.name)
+        return read(path, file_bytes, whole=whole)
+
+    monkeypatch.setattr(scan_module, "read_header", noted)
+    run("convert", study, "-o", tmp_path / "second")
+    assert len(opened) == 4
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="XDG_CACHE_HOME")

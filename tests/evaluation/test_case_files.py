@@ -127,9 +127,9 @@ def test_masks_in_parts_are_warned_of_once_a_side_with_the_number_of_cases(tmp_p
         assert len(cases.pred[case]) + len(cases.ref[case]) >= 3
     said = [one.detail for one in cases.warnings if one.code == "mask-in-parts"]
     assert len(said) == 2
-    assert said[0].startswith("a, prediction: 1 of 2 lesions ")
+    assert said[0].startswith("a.nii.gz (prediction): 1 of 2 lesions ")
     assert said[0].endswith("(and so in 2 more cases)")
-    assert said[1].startswith("d, reference: 1 of 1 lesion ")
+    assert said[1].startswith("d.nii.gz (reference): 1 of 1 lesion ")
     assert "more case" not in said[1]
 
 

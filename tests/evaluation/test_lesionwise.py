@@ -23,9 +23,10 @@ from medseg.evaluation import (
     surface_distances,
 )
 from medseg.evaluation.lesionwise import case_record
-from medseg.evaluation.sizes import large_enough, size_names, size_positions
+from medseg.evaluation.sizes import size_names, size_positions
 from medseg.evaluation.tallies import OBJECT_COLUMNS, table
 from medseg.evaluation.unions import class_voxels, without_overlap
+from medseg.measurement.selection import large_enough
 from medseg.types import Geometry, Instance, Instances
 
 RULES = (

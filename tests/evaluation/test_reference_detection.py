@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from evaluation_cases import study
@@ -39,7 +40,6 @@ def picai_folder(shared_data: Path, skip_unless) -> Path:
 @pytest.fixture(scope="module")
 def picai_cases(picai_folder: Path) -> list[tuple[Instances, Instances]]:
     """Ten cases: 26-connected components; a detection map holds the scores as voxel values."""
-    nibabel = pytest.importorskip("nibabel")
     cases = []
     for n in range(10):
         sides = []

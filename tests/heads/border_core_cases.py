@@ -4,41 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import head_cases
 import numpy as np
 import torch
 from fringe_cases import Maps
+from head_cases import target_of, untrained
 from modelling import LESIONS, card
 from numpy.typing import NDArray
 
 from medseg.heads.border_core.targets import core_target
 from medseg.heads.center_offset.targets import dense_target
 from medseg.heads.contract import DenseDecoder, WindowTarget
-from medseg.models import build, decoder_of
-from medseg.types import tight_box
+from medseg.models import decoder_of
 
 UNIT = (1.0, 1.0, 1.0)
 SHAPE = (16, 24, 16)
 Classes = list[dict[str, object]]
-
-
-def target_of(
-    masks: Sequence[NDArray[np.bool_]], class_ids: Sequence[int] | None = None
-) -> WindowTarget:
-    """The target of a window that shows these masks, all of the first class if not said."""
-    boxes = [tight_box(mask) for mask in masks]
-    assert all(box is not None for box in boxes)
-    ends = [[p.start for p in box] + [p.stop for p in box] for box in boxes if box is not None]
-    corners = np.array(ends, dtype=np.int64).reshape(-1, 6)
-    return WindowTarget(
-        np.array(class_ids if class_ids is not None else [0] * len(masks), dtype=np.int64),
-        corners,
-        tuple(mask[box] for mask, box in zip(masks, boxes, strict=True)),
-        np.zeros(len(masks), dtype=bool),
-        (corners[:, :3] + corners[:, 3:] - 1) / 2,
-    )
-
-
-NOTHING = target_of([])
 
 
 def block(shape: Sequence[int], low: Sequence[int], high: Sequence[int]) -> NDArray[np.bool_]:
@@ -79,17 +60,14 @@ def small_network(
 ) -> torch.nn.Module:
     """A small network with fixed weights."""
     backbone = {"channels": [8, 16], "blocks": [1, 1], "stem_stride": stem_stride}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build(
-            card(
-                classes,
-                head={"name": "border_core", "network": {"refinement_width": 8, **arguments}},
-                backbone={"name": "residual_pyramid", "arguments": backbone},
-            )
-        )
+    described = card(
+        classes,
+        head={"name": "border_core", "network": {"refinement_width": 8, **arguments}},
+        backbone={"name": "residual_pyramid", "arguments": backbone},
+    )
+    return untrained(described)
 
 
 def noise(batch: int = 1) -> torch.Tensor:
     """Images of `SHAPE` that are nothing but noise."""
-    return torch.randn(batch, 1, *SHAPE, generator=torch.Generator().manual_seed(1))
+    return head_cases.noise(batch, SHAPE)

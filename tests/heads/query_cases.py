@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from head_cases import SHAPE, ball, dense_nothing, target_of, untrained
 from modelling import LESIONS, card
 from numpy.typing import NDArray
-from torch import Tensor
 
-from medseg.heads.center_offset.network import CenterOffset
-from medseg.heads.contract import WindowInstance, WindowTarget
+from medseg.heads.contract import WindowTarget
 from medseg.heads.query_parts import Outputs, QueryRaw
 from medseg.heads.set_targets import in_order
-from medseg.models import InstanceNetwork, build
+from medseg.models import InstanceNetwork
 from medseg.networks.queries import Masks
 
-SPACING_MM = (1.0, 1.0, 1.0)
-SHAPE = (24, 32, 16)
 QUERIES = 12
 SMALL = {
     "queries": QUERIES,
@@ -44,36 +41,7 @@ def small_network(
         head={"name": name, "network": {**SMALL, **changes}},
         backbone={"name": "residual_pyramid", "arguments": arguments},
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build(described)
-
-
-def ball(middle: Sequence[float], radius: float, shape: Sequence[int] = SHAPE) -> NDArray[np.bool_]:
-    """A ball in a window."""
-    grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
-    return np.asarray(((grid - np.asarray(middle)) ** 2).sum(-1) <= radius**2)
-
-
-def target_of(masks: Sequence[NDArray[np.bool_]], kinds: Sequence[int]) -> WindowTarget:
-    """The objects with these masks (Z, Y, X)."""
-    boxes, crops = [], []
-    for mask in masks:
-        where = np.argwhere(mask)
-        low, high = where.min(axis=0), where.max(axis=0) + 1
-        boxes.append([*low, *high])
-        crops.append(mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
-    table = np.array(boxes, dtype=np.int64).reshape(-1, 6)
-    return WindowTarget(
-        np.array(kinds, dtype=np.int64),
-        table,
-        tuple(crops),
-        np.zeros(len(crops), dtype=bool),
-        (table[:, :3] + table[:, 3:] - 1) / 2,
-    )
-
-
-EMPTY = target_of([], [])
+    return untrained(described)
 
 
 def meeting_balls() -> tuple[WindowTarget, list[NDArray[np.bool_]]]:
@@ -85,18 +53,6 @@ def meeting_balls() -> tuple[WindowTarget, list[NDArray[np.bool_]]]:
         ball((22, 8, 15), 6),
     ]
     return target_of(masks, [0, 1, 0, 1]), masks
-
-
-def shuffled(target: WindowTarget, order: Sequence[int]) -> WindowTarget:
-    """The same objects in another order."""
-    rows = list(order)
-    return WindowTarget(
-        target.class_ids[rows],
-        target.boxes[rows],
-        tuple(target.masks[n] for n in rows),
-        target.cut[rows],
-        target.centres[rows],
-    )
 
 
 def perfect_raw(targets: Sequence[WindowTarget], *, with_boxes: bool) -> QueryRaw:
@@ -122,23 +78,3 @@ def perfect_raw(targets: Sequence[WindowTarget], *, with_boxes: bool) -> QueryRa
     masks = Masks(weights, torch.zeros(1, batch, QUERIES, 7))
     outputs = Outputs(class_logits, masks, boxes if with_boxes else None)
     return QueryRaw(dense_nothing(batch), outputs, features)
-
-
-def dense_nothing(batch: int) -> CenterOffset:
-    """A dense part that sees nothing, at full resolution."""
-    lesion = torch.full((batch, 2, *SHAPE), -20.0)
-    half = tuple(length // 2 for length in SHAPE)
-    centre, offset = torch.full((batch, 2, *half), -20.0), torch.zeros(batch, 6, *half)
-    return CenterOffset(None, lesion, centre, offset, lesion[:, :, ::2, ::2, ::2], lesion)
-
-
-def full_mask(item: WindowInstance) -> NDArray[np.bool_]:
-    """An object's mask in its window."""
-    mask = np.zeros(SHAPE, dtype=bool)
-    mask[item.box] = item.probability > 0.5
-    return mask
-
-
-def noise(batch: int = 1, shape: Sequence[int] = SHAPE) -> Tensor:
-    """Seeded images."""
-    return torch.randn(batch, 1, *shape, generator=torch.Generator().manual_seed(1))

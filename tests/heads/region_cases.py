@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from head_cases import SPACING_MM, shuffled, untrained
 from modelling import LESIONS, card
 from torch import Tensor, nn
 
@@ -13,9 +14,10 @@ from medseg.card import Card
 from medseg.heads import HEADS
 from medseg.heads.center_offset.network import CenterOffset
 from medseg.heads.contract import WindowInstance, WindowTarget
+from medseg.heads.mask_rcnn.pasting import window_mask
 from medseg.heads.mask_rcnn.raw import FoundRegions, MaskRCNN
 from medseg.heads.mask_rcnn.sampling import lesion_objects
-from medseg.models import build
+from medseg.models import InstanceNetwork
 from medseg.networks.point_sampling import sample_crops
 from medseg.networks.roi_align import box_points, grid_places, grown
 from medseg.phantom import touching_lesions
@@ -23,7 +25,6 @@ from medseg.training.datasets import LoadedCase
 from medseg.training.grid_cases import on_model_grid
 from medseg.training.windows import Window, whole_window
 
-SPACING_MM = (1.0, 1.0, 1.0)
 CPU = torch.device("cpu")
 
 
@@ -41,13 +42,6 @@ def small_card(
         head={"name": name, "network": {**begun, **network}},
         backbone={"name": "residual_pyramid", "arguments": arguments},
     )
-
-
-def small_network(what: Card) -> nn.Module:
-    """Its network, the same every time."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build(what)
 
 
 def lesion_window(seed: int, shape: tuple[int, int, int] = (24, 24, 24)) -> Window:
@@ -72,14 +66,7 @@ def target_of(*objects: tuple[int, tuple[int, ...], np.ndarray]) -> WindowTarget
 
 def permuted(target: WindowTarget, seed: int) -> WindowTarget:
     """The same objects in another order."""
-    order = np.random.default_rng(seed).permutation(len(target.class_ids))
-    return WindowTarget(
-        target.class_ids[order],
-        target.boxes[order],
-        tuple(target.masks[n] for n in order),
-        target.cut[order],
-        target.centres[order],
-    )
+    return shuffled(target, np.random.default_rng(seed).permutation(len(target.class_ids)).tolist())
 
 
 def loss_of(
@@ -90,22 +77,36 @@ def loss_of(
     return HEADS[what.head.name].loss(raw, targets, what.classes, SPACING_MM)
 
 
+def eager(what: Card) -> InstanceNetwork:
+    """A network that finds something everywhere, for what it finds to be looked at."""
+    network = untrained(what)
+    with torch.no_grad():
+        network.head.propose.objectness.bias.fill_(0.0)
+        network.head.propose.change.weight.mul_(20)
+        network.head.regions.mask.layers[-1].bias.fill_(0.2)
+    return network.eval()
+
+
 def perfect(targets: list[WindowTarget], shape: tuple[int, int, int], size: int = 14) -> MaskRCNN:
     """What a perfect network would have found in windows of lesions, mask by mask."""
-    windows, channels, boxes, masks = [], [], [], []
+    rows, channels, masks = [], [], []
     for n, target in enumerate(targets):
         objects = lesion_objects(target, (0, 1), CPU)
         covered = grown(objects.boxes)
         points = box_points(covered, grid_places(size, CPU)[None])
         which = torch.arange(len(covered))
         soft = sample_crops(objects.masks, objects.boxes[:, :3], which, points - 0.5)
-        masks += list(torch.logit(soft.clamp(0.01, 0.99)).view(-1, size, size, size))
-        windows.append(torch.full((len(covered),), n))
+        logits = torch.logit(soft.clamp(0.01, 0.99)).view(-1, size, size, size)
+        masks += [window_mask(one, box, shape) for one, box in zip(logits, covered, strict=True)]
+        rows += [n] * len(covered)
         channels.append(objects.channel)
-        boxes.append(covered)
-    window = torch.cat(windows)
     found = FoundRegions(
-        window, torch.cat(channels), torch.full((len(window),), 0.9), torch.cat(boxes), tuple(masks)
+        torch.tensor(rows),
+        torch.cat(channels),
+        torch.full((len(rows),), 0.9),
+        torch.tensor([one[0] for one in masks]),
+        tuple(torch.from_numpy(one[1]) for one in masks),
+        torch.full((len(targets), 200), 0.0),
     )
     full = torch.zeros(len(targets), 2, *shape)
     dense = CenterOffset(None, full, None, None, full, full)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from border_core_cases import (
-    NOTHING,
     SHAPE,
     UNIT,
     Classes,
@@ -16,10 +15,17 @@ from border_core_cases import (
     noise,
     perfect_maps,
     small_network,
-    target_of,
     two_blocks,
 )
 from fringe_cases import ball, blurred, cut_slabs, whole_slab
+from head_cases import (
+    EMPTY,
+    crowd,
+    exported,
+    gradients_are_finite,
+    silent_weights,
+    target_of,
+)
 from modelling import LESIONS, ORGANS, card
 from scipy import ndimage
 
@@ -176,10 +182,10 @@ def test_decoder_arguments_that_make_no_sense_are_refused(arguments: dict, said:
 
 
 def test_no_object_gives_a_finite_loss_and_no_instance() -> None:
-    parts = losses(small_network()(noise(2)), [NOTHING, NOTHING])
-    assert set(parts) == {"lesion", "coarse", "core"} < set(WEIGHTS)
-    assert all(map(math.isfinite, parts.values())) and parts["core"] == 0
-    assert decoder().group([whole_slab(perfect_maps(NOTHING, SHAPE))], UNIT) == []
+    parts = losses(small_network()(noise(2)), [EMPTY, EMPTY])
+    assert set(parts) == {"lesion", "coarse", "core", "object"} < set(WEIGHTS)
+    assert all(map(math.isfinite, parts.values())) and parts["core"] == parts["object"] == 0
+    assert decoder().group([whole_slab(perfect_maps(EMPTY, SHAPE))], UNIT) == []
 
 
 def test_a_perfect_network_has_next_to_no_loss() -> None:
@@ -221,26 +227,14 @@ def test_the_loss_reaches_every_weight(classes: Classes, stem_stride: int, refin
     network = small_network(classes, stem_stride=stem_stride, refine=refine)
     target, masks = two_blocks()
     target = target_of(masks, [0, 1, 1])
-    parts = border_core_loss(network(noise(2)), [target, NOTHING], card(classes).classes, UNIT)
+    parts = border_core_loss(network(noise(2)), [target, EMPTY], card(classes).classes, UNIT)
     torch.stack(list(parts.values())).sum().backward()
-    silent = [
-        name
-        for name, weight in network.named_parameters()
-        if weight.grad is None or not bool(weight.grad.abs().sum() > 0)
-    ]
-    # A bias in front of a normalisation that takes its mean away has no effect by construction.
-    assert [name for name in silent if not name.endswith("bias")] == []
-    assert all(bool(torch.isfinite(weight.grad).all()) for weight in network.parameters())
+    assert silent_weights(network) == []
+    assert gradients_are_finite(network)
 
 
 def test_hundreds_of_objects_on_one_place_give_a_finite_loss() -> None:
-    rng, masks = np.random.default_rng(0), []
-    for _ in range(200):
-        mask = np.zeros(SHAPE, dtype=bool)
-        z, y, x = (int(rng.integers(0, 8)) for _ in range(3))
-        mask[z : z + 3, y : y + 2, x : x + 2] = True
-        masks.append(mask)
-    target = target_of(masks, rng.integers(0, 2, 200).tolist())
+    target = crowd((11, 11, 11))
     parts = losses(small_network()(noise()), [target])
     assert all(map(math.isfinite, parts.values())) and parts["core"] > 0
 
@@ -282,18 +276,9 @@ def test_shifting_an_organ_moves_its_logits_alone() -> None:
 
 def test_the_static_part_exports_and_gives_the_same_numbers() -> None:
     network = small_network().eval()
-
-    class Static(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, image: torch.Tensor) -> BorderCore:
-            return self.network.coarse(image)
-
-    exported = torch.export.export(Static(), (noise(),)).module()
+    static = exported(network, noise())
     with torch.inference_mode():
-        wanted, given = network.coarse(noise()), exported(noise())
+        wanted, given = network.coarse(noise()), static(noise())
     for name in ("lesion", "core"):
         torch.testing.assert_close(getattr(wanted, name), getattr(given, name))
     torch.testing.assert_close(wanted.dense.features, given.dense.features)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from border_core_cases import UNIT, block, target_of
+from border_core_cases import UNIT, block
+from head_cases import target_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelling import LESIONS, card

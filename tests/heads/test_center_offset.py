@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from head_cases import shuffled, silent_weights
 from modelling import LESIONS, ORGANS, card
 
 from medseg.errors import ModelError
@@ -118,21 +119,14 @@ def test_objects_are_numbered_by_class_and_then_by_place() -> None:
 
 def test_no_object_gives_a_finite_loss_and_no_instance() -> None:
     parts = loss_of(build_small(LESIONS), [empty_target()])
-    assert set(parts) == {"lesion", "coarse", "centre", "offset"}
+    assert set(parts) == {"lesion", "coarse", "centre", "offset", "object"}
     assert all(torch.isfinite(part) for part in parts.values())
     assert decoder_of(card(LESIONS)).group([one_slab(empty_target())], SPACING_MM) == []
 
 
 def test_the_order_of_objects_does_not_change_the_loss() -> None:
     target, _ = lesion_target(1)
-    order = np.random.default_rng(0).permutation(len(target.class_ids))
-    turned = WindowTarget(
-        target.class_ids[order],
-        target.boxes[order],
-        tuple(target.masks[n] for n in order),
-        target.cut[order],
-        target.centres[order],
-    )
+    turned = shuffled(target, np.random.default_rng(0).permutation(len(target.class_ids)).tolist())
     network = build_small(LESIONS)
     first, second = loss_of(network, [target]), loss_of(network, [turned])
     assert {name: float(part.detach()) for name, part in first.items()} == pytest.approx(
@@ -145,13 +139,7 @@ def test_the_loss_reaches_every_weight(classes: list[dict[str, object]]) -> None
     network = build_small(classes)
     target, _ = lesion_target(2)
     torch.stack(list(loss_of(network, [target], classes).values())).sum().backward()
-    silent = [
-        name
-        for name, weight in network.named_parameters()
-        if weight.grad is None or not bool(weight.grad.abs().sum() > 0)
-    ]
-    # A bias in front of a normalisation that takes its mean away has no effect by construction.
-    assert [name for name in silent if not name.endswith("bias")] == []
+    assert silent_weights(network) == []
 
 
 def test_a_batch_gives_what_its_windows_give_alone() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from head_cases import EMPTY, SPACING_MM, noise
 from modelling import LESIONS, ORGANS, card
 from monai.data.box_utils import box_pair_giou
-from query_cases import EMPTY, SPACING_MM, meeting_balls, noise, perfect_raw, small_network
+from query_cases import meeting_balls, perfect_raw, small_network
 
 from medseg.errors import ModelError
 from medseg.heads.detr.network import DetrNetwork

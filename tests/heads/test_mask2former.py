@@ -7,18 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from head_cases import EMPTY, SHAPE, SPACING_MM, ball, full_mask, noise, target_of
 from modelling import LESIONS, ORGANS, card
-from query_cases import (
-    EMPTY,
-    QUERIES,
-    SHAPE,
-    SPACING_MM,
-    ball,
-    full_mask,
-    noise,
-    small_network,
-    target_of,
-)
+from query_cases import QUERIES, small_network
 
 from medseg.heads import HEADS
 from medseg.heads.query_parts import QueryRaw, likely_masks

@@ -7,16 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from head_cases import silent_weights, untrained
 from modelling import LESIONS, ORGANS
 from region_cases import (
     CPU,
+    eager,
     iou_of,
     lesion_window,
     loss_of,
     perfect,
     permuted,
     small_card,
-    small_network,
     target_of,
 )
 from torch import Tensor, nn
@@ -24,8 +25,8 @@ from torch import Tensor, nn
 from medseg.errors import ModelError
 from medseg.heads import HEADS
 from medseg.heads.contract import WindowTarget
-from medseg.heads.mask_rcnn.decode import pasted
 from medseg.heads.mask_rcnn.loss import region_mask_loss, varifocal_loss
+from medseg.heads.mask_rcnn.pasting import pasted
 from medseg.heads.mask_rcnn.sampling import lesion_objects, sample_regions
 from medseg.models import build, decoder_of
 
@@ -94,7 +95,7 @@ def test_pasting_interpolates_a_ramp_exactly_and_stops_at_the_window() -> None:
 @BOTH
 def test_no_object_gives_a_finite_loss_and_an_empty_window_no_instance(name: str) -> None:
     what = small_card(name)
-    network = small_network(what)
+    network = untrained(what)
     parts = loss_of(what, network, noise(2, 1, 16, 24, 16), [target_of(), target_of()])
     assert all(torch.isfinite(part) for part in parts.values())
     zero = ["proposal_class", "proposal_box", "region_box", "mask"]
@@ -111,27 +112,21 @@ def test_no_object_gives_a_finite_loss_and_an_empty_window_no_instance(name: str
 @pytest.mark.parametrize("classes", [LESIONS, [ORGANS[0], LESIONS[1]]])
 def test_the_loss_reaches_every_weight(name: str, classes: list[dict[str, object]]) -> None:
     what = small_card(name, classes, channels=(8, 16, 16))
-    network = small_network(what)
+    network = untrained(what)
     window = lesion_window(2)
     target = window.target
     if classes is not LESIONS:
         target = replace(target, class_ids=np.arange(len(target.class_ids)) % 2)
     parts = loss_of(what, network, window.image[None], [target])
     torch.stack(list(parts.values())).sum().backward()
-    silent = [
-        place
-        for place, weight in network.named_parameters()
-        if weight.grad is None or not bool(weight.grad.abs().sum() > 0)
-    ]
-    # A bias in front of a normalisation that takes its mean away has no effect by construction.
-    assert [place for place in silent if not place.endswith("bias")] == []
+    assert silent_weights(network) == []
     assert all(weight.grad is not None for weight in network.parameters())
 
 
 @BOTH
 def test_the_order_of_objects_does_not_change_the_loss(name: str) -> None:
     what, window = small_card(name), lesion_window(1)
-    network = small_network(what)
+    network = untrained(what)
     first, second = (
         loss_of(what, network, window.image[None], [target])
         for target in (window.target, permuted(window.target, 0))
@@ -139,16 +134,6 @@ def test_the_order_of_objects_does_not_change_the_loss(name: str) -> None:
     assert {place: float(part.detach()) for place, part in first.items()} == pytest.approx(
         {place: float(part.detach()) for place, part in second.items()}, rel=1e-4
     )
-
-
-def eager(what: object) -> nn.Module:
-    """A network that finds something everywhere, for what it finds to be compared."""
-    network = small_network(what)  # type: ignore[arg-type]
-    with torch.no_grad():
-        network.head.propose.objectness.bias.fill_(0.0)
-        network.head.propose.change.weight.mul_(20)
-        network.head.regions.mask.layers[-1].bias.fill_(0.2)
-    return network.eval()
 
 
 @BOTH
@@ -178,7 +163,7 @@ def test_a_batch_gives_what_its_windows_give_alone(name: str) -> None:
 
 @BOTH
 def test_the_static_part_exports_and_gives_the_same_numbers(name: str) -> None:
-    network = small_network(small_card(name, channels=(8, 16, 16))).eval()
+    network = untrained(small_card(name, channels=(8, 16, 16))).eval()
 
     class Coarse(nn.Module):
         def __init__(self) -> None:
@@ -215,7 +200,7 @@ def test_windows_of_uneven_shape_and_hundreds_of_lesions_learn(
         )
         for _ in range(200)
     ]
-    parts = loss_of(what, small_network(what), noise(1, 1, *shape), [target_of(*objects)])
+    parts = loss_of(what, untrained(what), noise(1, 1, *shape), [target_of(*objects)])
     assert all(bool(torch.isfinite(part) & (part > 0)) for part in parts.values())
 
 
@@ -257,7 +242,7 @@ def test_lesions_keep_an_order_of_their_own_and_organs_are_left_out() -> None:
 
 
 def test_a_network_that_gives_nan_is_refused_instead_of_finding_nothing() -> None:
-    network = small_network(small_card("mask_rcnn")).eval()
+    network = untrained(small_card("mask_rcnn")).eval()
     image = torch.full((1, 1, 16, 16, 16), float("nan"))
     with torch.inference_mode(), pytest.raises(ModelError, match="the network gave NaN"):
         network.head.refine_found(image, network.coarse(image))
@@ -296,10 +281,10 @@ def organ_window() -> WindowTarget:
 
 def test_a_lesion_inside_an_organ_leaves_it_whole() -> None:
     what = small_card("mask_rcnn", [ORGANS[0], LESIONS[1]])
-    parts = loss_of(what, small_network(what), noise(1, 1, 16, 16, 16), [organ_window()])
+    parts = loss_of(what, untrained(what), noise(1, 1, 16, 16, 16), [organ_window()])
     assert {"organ", "lesion", "mask"} <= set(parts)
     both = small_card("pointrend", dense={"width": 8, "refine": "pointrend"})
-    parts = loss_of(both, small_network(both), noise(1, 1, 16, 16, 16), [organ_window()])
+    parts = loss_of(both, untrained(both), noise(1, 1, 16, 16, 16), [organ_window()])
     assert {"points", "mask_points"} <= set(parts) <= set(HEADS["pointrend"].loss_weights)
     decoder = decoder_of(what)
     assert decoder.organs is not None and [spec.name for spec in decoder.organs.maps] == ["organ"]

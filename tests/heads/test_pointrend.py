@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from head_cases import SPACING_MM, silent_weights, untrained
 from modelling import LESIONS, ORGANS, card
-from region_cases import SPACING_MM, lesion_window, small_card, small_network, target_of
+from region_cases import lesion_window, small_card, target_of
 from torch import Tensor, nn
 
 from medseg.errors import ModelError
@@ -75,7 +76,7 @@ def test_points_without_a_correction_are_the_interpolated_logits() -> None:
 
 
 def test_a_region_mask_is_doubled_until_its_cells_are_voxels() -> None:
-    network = small_network(small_card("pointrend")).eval()
+    network = untrained(small_card("pointrend")).eval()
     stage = network.head.regions
     stage.points = Brightness()
     image = bright_ball(11.3)
@@ -96,18 +97,13 @@ def test_the_dense_head_learns_by_points_with_every_weight(
     classes: list[dict[str, object]],
 ) -> None:
     what, window = dense_card(classes), lesion_window(2)
-    network = small_network(what)  # type: ignore[arg-type]
+    network = untrained(what)  # type: ignore[arg-type]
     raw = network(window.image[None])
     assert raw.coarse.shape[2:] == (6, 6, 6)
     parts = center_offset_loss(raw, [window.target], what.classes, SPACING_MM)  # type: ignore[attr-defined]
     assert "points" in parts and "coarse" not in parts
     torch.stack(list(parts.values())).sum().backward()
-    silent = [
-        name
-        for name, weight in network.named_parameters()
-        if weight.grad is None or not bool(weight.grad.abs().sum() > 0)
-    ]
-    assert [name for name in silent if not name.endswith("bias")] == []
+    assert silent_weights(network) == []
     with torch.inference_mode():
         found = network.refine_found(window.image[None], network.coarse(window.image[None]))
     full = found.organ if found.organ is not None else found.lesion
@@ -116,7 +112,7 @@ def test_the_dense_head_learns_by_points_with_every_weight(
 
 def test_points_of_the_dense_head_see_the_class_of_the_voxel_that_holds_them() -> None:
     what = dense_card([ORGANS[0], LESIONS[1]])
-    network = small_network(what)  # type: ignore[arg-type]
+    network = untrained(what)  # type: ignore[arg-type]
     mask = np.ones((8, 8, 8), dtype=bool)
     target = target_of((0, (0, 0, 0), mask), (1, (0, 0, 8), mask))
     image = torch.randn((1, 1, 16, 16, 16), generator=torch.Generator().manual_seed(0))
@@ -139,5 +135,6 @@ def test_chance_is_that_of_the_window_alone() -> None:
 
 
 def test_a_refinement_of_another_name_is_refused() -> None:
-    with pytest.raises(ModelError, match="refine is convolution or pointrend; got 'points'"):
+    names = "convolution, pointrend, repeat"
+    with pytest.raises(ModelError, match=f"refine is one of {names}; got 'points'"):
         build(dense_card(LESIONS, refine="points"))  # type: ignore[arg-type]

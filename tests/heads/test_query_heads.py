@@ -7,21 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from modelling import LESIONS, ORGANS, card
-from query_cases import (
+from head_cases import (
     EMPTY,
-    QUERIES,
     SHAPE,
     SPACING_MM,
     ball,
+    crowd,
+    exported,
     full_mask,
-    meeting_balls,
+    gradients_are_finite,
     noise,
-    perfect_raw,
     shuffled,
-    small_network,
+    silent_weights,
     target_of,
 )
+from modelling import LESIONS, ORGANS, card
+from query_cases import QUERIES, meeting_balls, perfect_raw, small_network
 
 from medseg.errors import ModelError
 from medseg.heads import HEADS
@@ -109,15 +110,21 @@ def test_windows_without_objects_learn_and_decode_to_nothing(name: str) -> None:
 
 
 @both_heads
+@pytest.mark.parametrize("part", ["classify", "mask_features.3", "masks.predict.2"])
+def test_a_network_that_gives_nan_is_refused_instead_of_finding_nothing(
+    name: str, part: str
+) -> None:
+    network = small_network(name).eval()
+    with torch.inference_mode():
+        network.head.parts.get_submodule(part).weight.fill_(float("nan"))
+        raw = network.refine_found(noise(), network.coarse(noise()))
+    with pytest.raises(ModelError, match="the network gave NaN"):
+        decoder().decode(raw)
+
+
+@both_heads
 def test_more_objects_than_queries_give_a_finite_loss(name: str) -> None:
-    rng = np.random.default_rng(0)
-    masks = []
-    for _ in range(200):
-        mask = np.zeros(SHAPE, dtype=bool)
-        z, y, x = (int(rng.integers(0, length - 3)) for length in SHAPE)
-        mask[z : z + 3, y : y + 2, x : x + 2] = True
-        masks.append(mask)
-    target = target_of(masks, rng.integers(0, 2, 200).tolist())
+    target = crowd(SHAPE)
     parts = losses(small_network(name)(noise()), [target])
     assert all(np.isfinite(part) for part in parts.values()) and parts["mask"] > 0
 
@@ -150,20 +157,10 @@ def test_the_loss_reaches_every_weight(
         network(noise(2), [target, EMPTY]), [target, EMPTY], card(classes).classes, SPACING_MM
     )
     torch.stack(list(parts.values())).sum().backward()
-    silent = [
-        name
-        for name, weight in network.named_parameters()
-        if weight.grad is None or not bool(weight.grad.abs().sum() > 0)
-    ]
-    # A bias in front of a normalisation or a softmax over keys has no effect by construction; at
-    # stride 2 the dense part's organ layer gives way to the queries' masks.
+    # At stride 2 the dense part's organ layer gives way to the queries' masks.
     alone = classes is ORGANS and stem_stride == 2
-    unused = ["head.dense.classify.weight"] if alone else []
-    assert [one for one in silent if not one.endswith("bias")] == unused
-    assert all(
-        weight.grad is not None and bool(torch.isfinite(weight.grad).all())
-        for weight in network.parameters()
-    )
+    assert silent_weights(network) == (["head.dense.classify.weight"] if alone else [])
+    assert gradients_are_finite(network)
 
 
 @both_heads
@@ -216,18 +213,9 @@ def test_four_hundred_queries_are_as_good_as_any_number(name: str) -> None:
 @both_heads
 def test_the_static_part_exports_and_gives_the_same_numbers(name: str) -> None:
     network = small_network(name, MIXED).eval()
-
-    class Static(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, image: torch.Tensor) -> QueryRaw:
-            return self.network.coarse(image)
-
-    exported = torch.export.export(Static(), (noise(),)).module()
+    static = exported(network, noise())
     with torch.inference_mode():
-        wanted, given = network.coarse(noise()), exported(noise())
+        wanted, given = network.coarse(noise()), static(noise())
     for mine, theirs in zip(flat(wanted), flat(given), strict=True):
         torch.testing.assert_close(mine, theirs)
 
@@ -254,8 +242,15 @@ def test_masks_of_one_class_that_repeat_each_other_are_one_object() -> None:
     items = decoder().decode(raw)[0]
     assert len(items) == 4 and max(item.score for item in items) > 0.8
     assert len(decoder(double_iou=0.999999).decode(raw)[0]) == 4
+
+
+def test_one_mask_of_two_classes_is_one_object_of_the_likelier() -> None:
+    target, _ = meeting_balls()
+    raw = perfect_raw([target], with_boxes=False)
+    wanted = [(one.class_id, one.box) for one in decoder().decode(raw)[0]]
     raw.objects.class_logits[0, 0, 0] = torch.tensor([-12.0, 3.0, 0.0])
-    assert len(decoder().decode(raw)[0]) == 5
+    raw.objects.masks.weights[0, 0, 0] = raw.objects.masks.weights[0, 0, QUERIES - 1]
+    assert [(one.class_id, one.box) for one in decoder().decode(raw)[0]] == wanted
 
 
 def test_a_mask_that_is_hardly_there_is_no_object() -> None:
@@ -295,6 +290,7 @@ def test_a_mask_is_interpolated_as_in_the_whole_window() -> None:
     ("arguments", "said"),
     [
         ({"score_threshold": 1.5}, "head.decoder.score_threshold = 1.5 is not above 0 and below 1"),
+        ({"score_threshold": 0.04}, "score_threshold = 0.04 is below 0.05"),
         ({"double_iou": "half"}, "double_iou is a number"),
         ({"threshold": 0.5}, "unexpected keyword argument 'threshold'"),
     ],

@@ -5,35 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from modelling import LESIONS, ORGANS, card
-from yolact_cases import (
+from head_cases import (
+    EMPTY,
     SHAPE,
     SPACING_MM,
+    crowd,
+    exported,
+    full_mask,
+    gradients_are_finite,
     noise,
-    perfect_raw,
-    small_network,
+    shuffled,
+    silent_weights,
     target_of,
-    two_meeting_balls,
 )
+from modelling import LESIONS, ORGANS, card
+from yolact_cases import perfect_raw, small_network, two_meeting_balls
 
 from medseg.errors import ModelError
-from medseg.heads.contract import WindowInstance, WindowTarget
+from medseg.heads.contract import WindowTarget
 from medseg.heads.yolact.loss import WEIGHTS, yolact_loss
 from medseg.heads.yolact.network import Yolact
 from medseg.models import decoder_of
 
 CLASSES = card(LESIONS).classes
-EMPTY = target_of([], [])
 
 
 def decoder(**arguments: object):
     return decoder_of(card(LESIONS, head={"name": "yolact", "decoder": arguments}))
-
-
-def full_mask(item: WindowInstance) -> np.ndarray:
-    mask = np.zeros(SHAPE, dtype=bool)
-    mask[item.box] = item.probability > 0.5
-    return mask
 
 
 def losses(raw: Yolact, targets: list[WindowTarget]) -> dict[str, float]:
@@ -89,6 +87,28 @@ def test_objects_that_repeat_a_mask_of_their_class_go() -> None:
     assert len(decoder(mask_overlap=0.999).decode(raw)[0]) > 4
 
 
+def test_a_mask_that_two_cells_give_two_classes_is_one_object() -> None:
+    target, _ = two_meeting_balls()
+    raw = perfect_raw([target])
+    wanted = sorted((one.class_id, one.box) for one in decoder().decode(raw)[0])
+    # Each object has two cells: one of them takes it for the other class, a little less surely.
+    z, y, x = torch.meshgrid(*(torch.arange(n // 4) for n in SHAPE), indexing="ij")
+    doubting = (z + y + x) % 2 == 1
+    raw.found.kind[0, :, doubting] = raw.found.kind[0].flip(0)[:, doubting]
+    raw.quality[0, doubting] = 2.0
+    assert sorted((one.class_id, one.box) for one in decoder().decode(raw)[0]) == wanted
+
+
+def test_the_share_of_objects_that_are_looked_at_is_told() -> None:
+    target, _ = two_meeting_balls()
+    raw = perfect_raw([target, EMPTY])
+    assert decoder(most=10).fired(raw) == pytest.approx([0.4, 0.0])
+    assert decoder(most=3).fired(raw) == [1.0, 0.0]
+    raw.quality[:] = float(torch.logit(torch.tensor(0.2)))
+    assert decoder(most=3).fired(raw) == [0.0, 0.0]
+    assert decoder(mask_overlap=0.4).double_iou == 0.4
+
+
 def test_windows_without_objects_learn_and_decode_to_nothing() -> None:
     network = small_network()
     raw = network(noise(2))
@@ -103,23 +123,27 @@ def test_windows_without_objects_learn_and_decode_to_nothing() -> None:
     assert raw.prototypes.numel() == 0 and decoder().decode(raw) == [[]]
 
 
+@pytest.mark.parametrize("part", ["detector.predict", "mask", "prototypes"])
+def test_a_network_that_gives_nan_is_refused_instead_of_finding_nothing(part: str) -> None:
+    network = small_network().eval()
+    with torch.inference_mode():
+        network.head.get_submodule(part).weight.fill_(float("nan"))
+        raw = network.coarse(noise())
+        raw.found.objectness[:, 2, 3, 1] = 4.0
+        raw = network.refine_found(noise(), raw)
+    with pytest.raises(ModelError, match="the network gave NaN"):
+        decoder().decode(raw)
+
+
 def test_hundreds_of_objects_on_one_place_give_a_finite_loss() -> None:
-    rng = np.random.default_rng(0)
-    masks = []
-    for _ in range(200):
-        mask = np.zeros(SHAPE, dtype=bool)
-        z, y, x = (int(rng.integers(0, length - 3)) for length in (8, 8, 8))
-        mask[z : z + 3, y : y + 2, x : x + 2] = True
-        masks.append(mask)
-    target = target_of(masks, rng.integers(0, 2, 200).tolist())
+    target = crowd((8, 8, 8))
     parts = losses(small_network()(noise()), [target])
     assert all(np.isfinite(part) for part in parts.values()) and parts["mask"] > 0
 
 
 def test_the_order_of_objects_does_not_change_the_loss() -> None:
-    target, masks = two_meeting_balls()
-    order = [2, 0, 3, 1]
-    turned = target_of([masks[n] for n in order], [int(target.class_ids[n]) for n in order])
+    target, _ = two_meeting_balls()
+    turned = shuffled(target, [2, 0, 3, 1])
     raw = small_network()(noise())
     assert losses(raw, [target]) == pytest.approx(losses(raw, [turned]), rel=1e-5)
 
@@ -135,14 +159,8 @@ def test_the_loss_reaches_every_weight(classes: list[dict], stem_stride: int) ->
     target = target_of(masks, list(kinds))
     parts = yolact_loss(network(noise(2)), [target, EMPTY], described, SPACING_MM)
     torch.stack(list(parts.values())).sum().backward()
-    silent = [
-        name
-        for name, weight in network.named_parameters()
-        if weight.grad is None or not bool(weight.grad.abs().sum() > 0)
-    ]
-    # A bias in front of a normalisation that takes its mean away has no effect by construction.
-    assert [name for name in silent if not name.endswith("bias")] == []
-    assert all(bool(torch.isfinite(weight.grad).all()) for weight in network.parameters())
+    assert silent_weights(network) == []
+    assert gradients_are_finite(network)
 
 
 def test_a_batch_gives_what_its_windows_give_alone() -> None:
@@ -175,18 +193,9 @@ def test_prototypes_around_what_was_found_are_those_of_the_whole_window() -> Non
 
 def test_the_static_part_exports_and_gives_the_same_numbers() -> None:
     network = small_network().eval()
-
-    class Static(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, image: torch.Tensor) -> Yolact:
-            return self.network.coarse(image)
-
-    exported = torch.export.export(Static(), (noise(),)).module()
+    static = exported(network, noise())
     with torch.inference_mode():
-        wanted, given = network.coarse(noise()), exported(noise())
+        wanted, given = network.coarse(noise()), static(noise())
     for mine, theirs in ((wanted.found, given.found), (wanted, given)):
         for name in ("objectness", "kind", "boxes", "coefficients", "quality"):
             if hasattr(mine, name):
@@ -205,7 +214,10 @@ def test_autocast_leaves_boxes_and_masks_in_full_floats() -> None:
     ("arguments", "said"),
     [
         ({"doubtful": 0.01}, "doubtful = 0.01 is not above 0.02"),
+        ({"doubtful": 0.4}, "score_threshold = 0.3 is below 0.4"),
+        ({"score_threshold": 0.04}, "score_threshold = 0.04 is below 0.05"),
         ({"most": 0}, "most = 0 is not above 0"),
+        ({"most": 0.5}, "most is an integer"),
         ({"mask_overlap": "half"}, "mask_overlap is a number"),
     ],
 )

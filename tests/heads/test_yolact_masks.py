@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from yolact_cases import SHAPE, two_meeting_balls
+from head_cases import SHAPE
+from yolact_cases import two_meeting_balls
 
 from medseg.heads.yolact import loss as losses
 from medseg.heads.yolact.loss import Objects, learned_boxes
@@ -30,6 +31,11 @@ def test_a_box_outside_the_window_still_has_a_voxel() -> None:
     far = torch.tensor([[-90.0, 70.0, 0.0, -80.0, 90.0, 4.0]])
     low, high = crop_range(far, SHAPE, 2.0)
     assert low.tolist() == [[0, 31, 0]] and high.tolist() == [[1, 32, 6]]
+
+
+def test_crops_are_computed_where_the_boxes_are() -> None:
+    low, high = crop_range(torch.zeros(2, 6, device="meta"), SHAPE, 2.0)
+    assert low.device.type == high.device.type == "meta"
 
 
 def test_points_are_all_voxels_of_small_crops_and_an_even_choice_of_large_ones() -> None:

@@ -6,19 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from head_cases import SHAPE, ball, dense_nothing, target_of, untrained
 from modelling import LESIONS, card
 from numpy.typing import NDArray
-from torch import Tensor
 
-from medseg.heads.center_offset.network import CenterOffset
 from medseg.heads.contract import WindowTarget
 from medseg.heads.yolact.masks import TERMS
 from medseg.heads.yolact.network import Yolact
-from medseg.models import InstanceNetwork, build
+from medseg.models import InstanceNetwork
 from medseg.networks.detector import Detections, nearest_cells
 
-SPACING_MM = (1.0, 1.0, 1.0)
-SHAPE = (24, 32, 16)
 STRIDE = 4
 
 
@@ -36,33 +33,7 @@ def small_network(
         head=head,
         backbone={"name": "residual_pyramid", "arguments": arguments},
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build(described)
-
-
-def ball(middle: Sequence[float], radius: float) -> NDArray[np.bool_]:
-    """A ball in a window of `SHAPE`."""
-    grid = np.stack(np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij"), axis=-1)
-    return np.asarray(((grid - np.asarray(middle)) ** 2).sum(-1) <= radius**2)
-
-
-def target_of(masks: Sequence[NDArray[np.bool_]], kinds: Sequence[int]) -> WindowTarget:
-    """The objects with these masks (Z, Y, X)."""
-    boxes, crops = [], []
-    for mask in masks:
-        where = np.argwhere(mask)
-        low, high = where.min(axis=0), where.max(axis=0) + 1
-        boxes.append([*low, *high])
-        crops.append(mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
-    table = np.array(boxes, dtype=np.int64).reshape(-1, 6)
-    return WindowTarget(
-        np.array(kinds, dtype=np.int64),
-        table,
-        tuple(crops),
-        np.zeros(len(crops), dtype=bool),
-        (table[:, :3] + table[:, 3:] - 1) / 2,
-    )
+    return untrained(described)
 
 
 def two_meeting_balls() -> tuple[WindowTarget, list[NDArray[np.bool_]]]:
@@ -104,16 +75,3 @@ def perfect_raw(targets: Sequence[WindowTarget]) -> Yolact:
         prototypes,
         torch.zeros(3, dtype=torch.int64),
     )
-
-
-def dense_nothing(batch: int) -> CenterOffset:
-    """A dense part that sees nothing, at full resolution."""
-    lesion = torch.full((batch, 2, *SHAPE), -20.0)
-    half = tuple(length // 2 for length in SHAPE)
-    centre, offset = torch.full((batch, 2, *half), -20.0), torch.zeros(batch, 6, *half)
-    return CenterOffset(None, lesion, centre, offset, lesion[:, :, ::2, ::2, ::2], lesion)
-
-
-def noise(batch: int = 1, shape: Sequence[int] = SHAPE) -> Tensor:
-    """Seeded images."""
-    return torch.randn(batch, 1, *shape, generator=torch.Generator().manual_seed(1))

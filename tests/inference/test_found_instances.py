@@ -60,6 +60,7 @@ class Blobs:
     score_threshold: float = 0.3
     smallest_mm3: float = 30.0
     score: float = 0.8
+    double_iou: float = 0.5
 
     @property
     def settings(self) -> dict[str, Any]:

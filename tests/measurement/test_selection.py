@@ -45,6 +45,13 @@ def test_an_object_of_exactly_that_volume_stays_whatever_the_rounding(spacing_mm
     ]
 
 
+def test_a_minimum_holds_whatever_a_file_made_of_the_spacing() -> None:
+    rounded = float(np.float32(0.7))  # below 0.7
+    found = three((rounded, rounded, rounded))
+    assert [item.id for item in without_small(found, min_volume_ml=8 * 0.343 / 1000)] == [7, 9]
+    assert [item.id for item in without_small(found, min_volume_ml=8.0001 * 0.343 / 1000)] == [9]
+
+
 def test_nothing_left_out_is_nothing_said_and_all_may_be_left_out() -> None:
     found = three()
     assert without_small(found, min_volume_ml=1e-6) is found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
+import dataset_cases
 import numpy as np
 
 from medseg.training.check import check_folder
@@ -17,13 +17,12 @@ ODD = CASES[4]
 
 
 def save(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> None:
-    """`array` (z, y, x) as NIfTI, whose own order is (x, y, z)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(array.T, affine), path)
+    """`array` (z, y, x) as NIfTI, on the grid of the data set if not said."""
+    dataset_cases.write_nifti(path, array, affine)
 
 
 def image(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(100, 20, SHAPE).astype(np.float32)
+    return dataset_cases.noise(seed, SHAPE)
 
 
 def labels(seed: int = 0) -> np.ndarray:
@@ -48,34 +47,13 @@ def found(root: Path, recipe: Recipe | None = None) -> list[tuple[str, str, str]
 
 
 def recipe_of(kinds=("organ", "organ"), *, modality="MR", channels=None, **data) -> Recipe:
-    model = {
-        "name": "toy",
-        "version": "1",
-        "summary": "",
-        "intended_use": "",
-        "limits": "",
-        "modality": modality,
-        "body_part": "head",
-        "licence": {"data": "CC0-1.0", "weights": "CC0-1.0", "attribution": ""},
-        "channels": [
-            {"name": name, "normalisation": {"kind": "z_score"}} for name in channels or ["image"]
-        ],
-        "classes": [
-            {"name": f"part_{n}", "kind": kind, "label": n} for n, kind in enumerate(kinds, start=1)
-        ],
-        "spacing_mm": [1, 1, 1],
-        "window_shape": [8, 8, 8],
-        "backbone": {"name": "any"},
-        "head": {"name": "any"},
-    }
-    training = {
-        "seed": 0,
-        "steps": 10,
-        "batch_size": 1,
-        "crop_shape": [8, 8, 8],
-        "learning_rate": 0.01,
-        "validate_every": 5,
-    }
-    folders = {"kind": "folders", "name": "toys", "images": channels or "images"}
-    everything = {**folders, "labels": "labels", **data}
-    return Recipe.model_validate({"model": model, "data": everything, "training": training})
+    """A recipe for it, with a class of each kind."""
+    classes = [
+        {"name": f"part_{n}", "kind": kind, "label": n} for n, kind in enumerate(kinds, start=1)
+    ]
+    return dataset_cases.recipe_of(
+        {"images": channels or "images", **data},
+        classes=classes,
+        channels=channels or ["image"],
+        modality=modality,
+    )

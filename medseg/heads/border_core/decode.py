@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.card import CardClass
 from medseg.heads.border_core.nearest import OUTSIDE, UNSEEN, spread
 from medseg.heads.contract import MapSpec, Slab, lesion_ids
 from medseg.heads.evidence import (
@@ -20,7 +20,7 @@ from medseg.heads.evidence import (
     large_enough,
 )
 from medseg.heads.gather import Found, components
-from medseg.heads.settings import check_numbers
+from medseg.heads.settings import DecoderSettings
 from medseg.heads.slabs import map_coordinates
 from medseg.transforms.grids import interpolate_at
 from medseg.types import Instance
@@ -40,7 +40,7 @@ class _Cores(Evidence):
 
 
 @dataclass(frozen=True)
-class BorderCoreDecoder:
+class BorderCoreDecoder(DecoderSettings):
     """Organs by the largest class, lesions by their cores.
 
     A lesion's voxels are those above `threshold`; of them those with a core probability above
@@ -53,30 +53,12 @@ class BorderCoreDecoder:
     probability.
     """
 
-    classes: tuple[CardClass, ...]
     threshold: float = 0.5
     core_threshold: float = 0.5
     smallest_core_mm3: float = 0.0
     smallest_mm3: float = 30.0
 
-    def __post_init__(self) -> None:
-        limits = {
-            "threshold": (0.0, 1.0),
-            "core_threshold": (0.0, 1.0),
-            "smallest_core_mm3": (-1.0, np.inf),
-            "smallest_mm3": (-1.0, np.inf),
-        }
-        check_numbers(self.settings, limits)
-
-    @property
-    def settings(self) -> dict[str, float]:
-        """Everything that decides the decoding, for the provenance."""
-        return {
-            "threshold": self.threshold,
-            "core_threshold": self.core_threshold,
-            "smallest_core_mm3": self.smallest_core_mm3,
-            "smallest_mm3": self.smallest_mm3,
-        }
+    limits: ClassVar = {"smallest_core_mm3": (-1.0, np.inf)}
 
     @property
     def maps(self) -> tuple[MapSpec, ...]:

@@ -13,10 +13,11 @@ from medseg.card import CardClass
 from medseg.heads.border_core.network import BorderCore
 from medseg.heads.border_core.targets import THICKNESS_MM, CoreTarget, core_target
 from medseg.heads.center_offset.loss import class_parts, window_shape
+from medseg.heads.center_offset.object_loss import object_loss, object_voxels, sums_by_group
 from medseg.heads.center_offset.targets import dense_target
 from medseg.heads.contract import WindowTarget
 
-WEIGHTS = {"organ": 1.0, "lesion": 1.0, "coarse": 0.5, "points": 1.0, "core": 1.0}
+WEIGHTS = {"organ": 1.0, "lesion": 1.0, "coarse": 0.5, "points": 1.0, "core": 1.0, "object": 0.5}
 """How much each part counts by default."""
 
 
@@ -30,8 +31,9 @@ def border_core_loss(
 ) -> dict[str, Tensor]:
     """Named parts of the loss of a batch, each a mean, not weighted; absent parts are left out.
 
-    Shapes: `raw` after `refine`, at full resolution. "organ", "lesion", "coarse" and "points" are
-    those of the centre-offset head, cores counted among the lesions. "core" is `object_core_loss`:
+    Shapes: `raw` after `refine`, at full resolution. "organ", "lesion", "coarse", "points" and
+    "object" are those of the centre-offset head, in all but the last cores counted among the
+    lesions. "core" is `object_core_loss`:
     without it a small object's border, which keeps it apart from a large one, would hardly count.
     """
     shape = window_shape(raw.dense)
@@ -42,6 +44,9 @@ def border_core_loss(
     with_cores = replace(target, lesion=torch.cat([target.lesion, drawn.core], dim=1))
     parts = class_parts(raw.dense, with_cores)
     parts["core"] = object_core_loss(raw.core.float(), drawn)
+    if raw.lesion is not None:
+        voxels = object_voxels(targets, classes, target.lesion)
+        parts["object"] = object_loss(raw.lesion.float(), voxels)
     return parts
 
 
@@ -60,16 +65,11 @@ def object_core_loss(logits: Tensor, target: CoreTarget) -> Tensor:
     numbers, owner = torch.unique(target.owner[where], return_inverse=True)
     side = 2 * owner + wanted.long()
     entropy = functional.binary_cross_entropy_with_logits(seen, wanted, reduction="none")
-    sides = _sums(torch.ones_like(entropy), side, 2 * len(numbers)).view(-1, 2)
-    means = _sums(entropy, side, 2 * len(numbers)).view(-1, 2) / sides.clamp(min=1)
+    sides = sums_by_group(torch.ones_like(entropy), side, 2 * len(numbers)).view(-1, 2)
+    means = sums_by_group(entropy, side, 2 * len(numbers)).view(-1, 2) / sides.clamp(min=1)
     balanced = means.sum(dim=1) / (sides > 0).sum(dim=1)
     probability = torch.sigmoid(seen)
-    both = _sums(probability * wanted, owner, len(numbers))
-    total = _sums(probability + wanted, owner, len(numbers))
+    both = sums_by_group(probability * wanted, owner, len(numbers))
+    total = sums_by_group(probability + wanted, owner, len(numbers))
     dice = 1 - 2 * both / total.clamp(min=1e-6)
     return (balanced + dice).mean()
-
-
-def _sums(values: Tensor, group: Tensor, groups: int) -> Tensor:
-    """The sum of the values (N,) in each group, (groups,)."""
-    return values.new_zeros(groups).index_add(0, group, values)

@@ -1,11 +1,15 @@
 """The fully convolutional head: class logits, a heat map of centres, offsets to them."""
 
+from functools import partial
+
 from medseg.heads.center_offset.decode import CenterOffsetDecoder, ComponentDecoder
 from medseg.heads.center_offset.loss import WEIGHTS, center_offset_loss
 from medseg.heads.center_offset.network import CenterOffsetNetwork
 from medseg.heads.contract import HeadParts
 
 CENTER_OFFSET = HeadParts(CenterOffsetNetwork, center_offset_loss, WEIGHTS, CenterOffsetDecoder)
-COMPONENTS = CENTER_OFFSET._replace(decoder=ComponentDecoder)
+COMPONENTS = CENTER_OFFSET._replace(
+    network=partial(CenterOffsetNetwork, votes=False), decoder=ComponentDecoder
+)
 
 __all__ = ["CENTER_OFFSET", "COMPONENTS", "CenterOffsetDecoder", "ComponentDecoder"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from medseg.heads.evidence import (
     large_enough,
 )
 from medseg.heads.gather import Found, components
-from medseg.heads.settings import check_numbers
+from medseg.heads.settings import DecoderSettings
 from medseg.heads.slabs import map_coordinates
 from medseg.measurement.parts import labelled_parts
 from medseg.types import Instance
@@ -53,39 +54,21 @@ class _Votes(Evidence):
 
 
 @dataclass(frozen=True)
-class CenterOffsetDecoder:
+class CenterOffsetDecoder(DecoderSettings):
     """Organs by the largest class, lesions by votes for the peaks of a heat map.
 
     A lesion's voxels are those above `threshold`. Each votes for the place that its offset points
     to, and joins the nearest peak of the heat map within `reach_mm`; what reaches none is split
-    into connected components. Objects below `smallest_mm3` are dropped. A lesion's score is its
+    into connected components. Lesions below `smallest_mm3` are dropped. A lesion's score is its
     peak times its mean class probability; an organ's is its mean probability.
     """
 
-    classes: tuple[CardClass, ...]
     threshold: float = 0.5
     peak_threshold: float = 0.15
     reach_mm: float = 12.0
     smallest_mm3: float = 30.0
 
-    def __post_init__(self) -> None:
-        limits = {
-            "threshold": (0.0, 1.0),
-            "peak_threshold": (0.0, 1.0),
-            "reach_mm": (0.0, np.inf),
-            "smallest_mm3": (-1.0, np.inf),
-        }
-        check_numbers(self.settings, limits)
-
-    @property
-    def settings(self) -> dict[str, float]:
-        """Everything that decides the decoding, for the provenance."""
-        return {
-            "threshold": self.threshold,
-            "peak_threshold": self.peak_threshold,
-            "reach_mm": self.reach_mm,
-            "smallest_mm3": self.smallest_mm3,
-        }
+    limits: ClassVar = {"reach_mm": (0.0, np.inf)}
 
     @property
     def maps(self) -> tuple[MapSpec, ...]:
@@ -156,6 +139,12 @@ class ComponentDecoder(CenterOffsetDecoder):
     def _lesions(self, lesion: _Votes) -> list[Found]:
         found = lesion.objects(components(lesion.all_points()))
         return large_enough(found, lesion, self.smallest_mm3)
+
+
+def organ_decoder(classes: Sequence[CardClass]) -> CenterOffsetDecoder | None:
+    """Decodes the organs among the classes; None where there is none."""
+    organs = tuple(one for one in classes if one.kind == "organ")
+    return CenterOffsetDecoder(organs) if organs else None
 
 
 def _votes_mm(

@@ -12,13 +12,24 @@ from torch.nn import functional
 
 from medseg.card import CardClass
 from medseg.heads.center_offset.network import CenterOffset
+from medseg.heads.center_offset.object_loss import object_loss, object_voxels
 from medseg.heads.center_offset.targets import DenseTarget, dense_target
 from medseg.heads.contract import WindowTarget
 from medseg.networks.point_refinement import PointLogits
 from medseg.networks.refinement import repeat_up
 
-WEIGHTS = {"organ": 1.0, "lesion": 1.0, "coarse": 0.5, "centre": 0.5, "offset": 3.0, "points": 1.0}
-"""How much each part counts by default; "offset" is per `OFFSET_UNIT_MM`."""
+DENSE_WEIGHTS = {
+    "organ": 1.0,
+    "lesion": 1.0,
+    "coarse": 0.5,
+    "centre": 0.5,
+    "offset": 3.0,
+    "points": 1.0,
+}
+"""How much each part of `dense_loss` counts by default; "offset" is per `OFFSET_UNIT_MM`."""
+
+WEIGHTS = {**DENSE_WEIGHTS, "object": 0.5}
+"""How much each part counts by default; "object" half as much as "lesion", as in blob loss."""
 
 OFFSET_UNIT_MM = 8.0
 
@@ -31,12 +42,34 @@ def center_offset_loss(
 ) -> dict[str, Tensor]:
     """Named parts of the loss of a batch, each a mean, not weighted; absent parts are left out.
 
+    Those of `dense_loss`, and "object", which is `object_loss` of the lesion logits: the others
+    count voxels, so that a large lesion hides small ones.
+    """
+    target = dense_target(targets, classes, window_shape(raw), spacing_mm)
+    parts = _dense_parts(raw, target)
+    if raw.lesion is not None:
+        voxels = object_voxels(targets, classes, target.lesion)
+        parts["object"] = object_loss(raw.lesion.float(), voxels)
+    return parts
+
+
+def dense_loss(
+    raw: CenterOffset,
+    targets: Sequence[WindowTarget],
+    classes: Sequence[CardClass],
+    spacing_mm: Sequence[float],
+) -> dict[str, Tensor]:
+    """The parts that every head with a dense half learns, as `center_offset_loss` names them.
+
     Shapes: `raw` after `refine`, at full resolution. "organ" and "lesion" are cross entropy plus
     soft Dice; "coarse" is the same before the refinement, "points" at the points that PointRend
     (Kirillov et al. 2020) learns at, where "organ" and "lesion" are the coarse ones interpolated;
     "centre" is the penalty-reduced focal loss of CornerNet (Law and Deng 2018); "offset" is L1.
     """
-    target = dense_target(targets, classes, window_shape(raw), spacing_mm)
+    return _dense_parts(raw, dense_target(targets, classes, window_shape(raw), spacing_mm))
+
+
+def _dense_parts(raw: CenterOffset, target: DenseTarget) -> dict[str, Tensor]:
     parts = class_parts(raw, target)
     if raw.centre is not None and raw.offset_mm is not None:
         parts["centre"] = focal_loss(raw.centre.float(), target.centre)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from medseg.networks.point_refinement import (
     interpolated,
 )
 from medseg.networks.refinement import Refinement, crop_around, repeat_up
+
+Refine = Literal["convolution", "pointrend", "repeat"]
+"""How class logits come to full resolution."""
 
 
 class CenterOffset(NamedTuple):
@@ -48,10 +51,11 @@ class CenterOffsetNetwork(nn.Module):
     After Panoptic-DeepLab (Cheng et al. 2020), in 3D, with a heat map and offsets for every class
     of lesions; organs, of which there is one a class, need neither.
 
-    `refine` says how class logits come to full resolution: by convolutions from the finest level,
-    or by points (PointRend, Kirillov et al. 2020), from the level of `coarse_stride` where there is
-    one. A backbone at full resolution needs no convolutions for it. Without `votes` there are class
-    logits alone.
+    `refine` says how class logits come to full resolution: by convolutions from the finest level;
+    by points (PointRend, Kirillov et al. 2020), from the level of `coarse_stride` where there is
+    one; or repeated, where they only help others to learn: convolutions at full resolution are half
+    the cost of a training step. A backbone at full resolution needs no convolutions for it.
+    Without `votes` there are class logits alone.
     """
 
     centre_stride = 2
@@ -67,13 +71,13 @@ class CenterOffsetNetwork(nn.Module):
         width: int = 32,
         offset_unit_mm: float = 8.0,
         refinement_width: int = 16,
-        refine: Literal["convolution", "pointrend"] = "convolution",
+        refine: Refine = "convolution",
         coarse_stride: int = 4,
         votes: bool = True,
     ) -> None:
         super().__init__()
-        if refine not in ("convolution", "pointrend"):
-            msg = f"head.network.refine is convolution or pointrend; got {refine!r}"
+        if refine not in get_args(Refine):
+            msg = f"head.network.refine is one of {', '.join(get_args(Refine))}; got {refine!r}"
             raise ValueError(msg)
         self.organs = len(organ_ids(classes))
         self.lesions = len(lesion_ids(classes))
@@ -87,7 +91,7 @@ class CenterOffsetNetwork(nn.Module):
         self.points = VolumeRefinement(in_channels, channels[0], logits) if by_points else None
         self.refinement = (
             Refinement(in_channels, channels[0], logits, refinement_width)
-            if strides[0] == 2 and not by_points
+            if strides[0] == 2 and refine == "convolution"
             else None
         )
         self.votes = votes and self.lesions > 0
@@ -133,7 +137,7 @@ class CenterOffsetNetwork(nn.Module):
             organ, lesion = self.split(interpolated(raw.coarse, image.shape[2:]))
             return raw._replace(organ=organ, lesion=lesion, points=points)
         if self.refinement is None:
-            return raw
+            return self._repeated(image, raw)
         organ, lesion = self.split(self.refinement(image, raw.features, raw.coarse))
         return raw._replace(organ=organ, lesion=lesion)
 
@@ -148,7 +152,7 @@ class CenterOffsetNetwork(nn.Module):
             organ, lesion = self.split(fine_logits)
             return raw._replace(organ=organ, lesion=lesion)
         if self.refinement is None:
-            return raw
+            return self._repeated(image, raw)
         box = crop_around(self._interest(raw)[0], margin=self.refinement.margin)
         logits = repeat_up(raw.coarse)
         if box is not None:
@@ -159,6 +163,14 @@ class CenterOffsetNetwork(nn.Module):
             logits[:, :, *fine] = refined
         organ, lesion = self.split(logits)
         return raw._replace(organ=organ, lesion=lesion)
+
+    def _repeated(self, image: Tensor, raw: CenterOffset) -> CenterOffset:
+        """Class logits at the resolution of `image` without a finer one."""
+        if raw.coarse.shape[2:] == image.shape[2:]:
+            return raw
+        logits = repeat_up(raw.coarse)
+        organ, lesion = self.split(logits)
+        return raw._replace(organ=organ, lesion=lesion, coarse=logits)
 
     def _interest(self, raw: CenterOffset) -> Tensor:
         """Where (B, Z/2, Y/2, X/2) a class other than the background may be."""
@@ -191,6 +203,14 @@ class CenterOffsetNetwork(nn.Module):
         first = logits.shape[1] - self.lesions
         organ = logits[:, :first] if first else None
         return organ, logits[:, first:] if self.lesions else None
+
+
+def auxiliary(classes: Sequence[CardClass], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a `CenterOffsetNetwork` that helps another head, which finds the lesions.
+
+    Only organs, which come from it, need more than the coarse resolution; `said` overrides it.
+    """
+    return {"refine": "convolution" if organ_ids(classes) else "repeat", **said}
 
 
 def _bias(layer: nn.Conv3d) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.card import CardClass
-from medseg.heads.center_offset.network import CenterOffsetNetwork
+from medseg.heads.center_offset.network import CenterOffsetNetwork, auxiliary
 from medseg.heads.contract import WindowTarget, lesion_ids
 from medseg.heads.denoising import noised_places
 from medseg.heads.query_parts import (
@@ -65,7 +65,8 @@ class DetrNetwork(nn.Module):
             msg = "the head detr finds lesions, and there is no class of kind lesion"
             raise ValueError(msg)
         self.denoising = chosen.denoising
-        self.dense = CenterOffsetNetwork(in_channels, channels, strides, classes, **chosen.dense)
+        dense = auxiliary(classes, chosen.dense)
+        self.dense = CenterOffsetNetwork(in_channels, channels, strides, classes, **dense)
         self.parts = QueryParts(channels, strides, len(self.lesion_ids), chosen)
         width, heads, hidden = chosen.width, chosen.attention_heads, chosen.hidden
         self.encoder = nn.ModuleList(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medseg.card import CardClass
-from medseg.heads.center_offset.network import CenterOffset, CenterOffsetNetwork
+from medseg.heads.center_offset.network import CenterOffset, CenterOffsetNetwork, auxiliary
 from medseg.heads.contract import WindowTarget, lesion_ids, organ_ids
 from medseg.heads.denoising import noised_places
 from medseg.heads.query_parts import (
@@ -67,7 +67,8 @@ class Mask2FormerNetwork(nn.Module):
         chosen = Mask2FormerSettings(**settings)
         self.lesion_ids, self.organs = lesion_ids(classes), len(organ_ids(classes))
         self.denoising = chosen.denoising if self.lesion_ids else 0
-        dense = {"refine": chosen.refine, **chosen.dense}
+        said = {"refine": chosen.refine} if self.organs else {}
+        dense = auxiliary(classes, {**said, **chosen.dense})
         self.dense = CenterOffsetNetwork(in_channels, channels, strides, classes, **dense)
         self.parts = QueryParts(channels, strides, len(self.lesion_ids), chosen)
         self.points = None

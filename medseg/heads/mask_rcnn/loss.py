@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medseg.card import CardClass
-from medseg.heads.center_offset.loss import WEIGHTS as DENSE_WEIGHTS
-from medseg.heads.center_offset.loss import center_offset_loss
+from medseg.heads.center_offset.loss import DENSE_WEIGHTS, dense_loss
 from medseg.heads.contract import WindowTarget, lesion_ids
 from medseg.heads.mask_rcnn.raw import MaskRCNN, Proposals, SampledRegions
 from medseg.heads.mask_rcnn.sampling import LesionObjects, lesion_objects
@@ -47,7 +46,7 @@ def mask_rcnn_loss(
     entropy plus soft Dice of each region (Mask R-CNN, PointRend). In boxes and masks every object
     counts as much as another, however many anchors or regions it has and whatever its size.
     """
-    parts = center_offset_loss(raw.dense, targets, classes, spacing_mm)
+    parts = dense_loss(raw.dense, targets, classes, spacing_mm)
     if raw.proposals is None:
         msg = "the loss wants what `refine` gives"
         raise ValueError(msg)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medseg.card import CardClass
-from medseg.errors import ModelError
-from medseg.heads.center_offset.network import CenterOffsetNetwork
+from medseg.heads.center_offset.network import CenterOffsetNetwork, auxiliary
 from medseg.heads.contract import WindowTarget, lesion_ids
 from medseg.heads.mask_rcnn.branches import ProposalBranch
+from medseg.heads.mask_rcnn.pasting import window_mask
 from medseg.heads.mask_rcnn.raw import FoundRegions, MaskRCNN, Proposals, SampledRegions
 from medseg.heads.mask_rcnn.regions import Regions, RegionStage, Seen
 from medseg.heads.mask_rcnn.sampling import (
@@ -21,15 +24,14 @@ from medseg.heads.mask_rcnn.sampling import (
     lesion_objects,
     sample_regions,
 )
-from medseg.heads.mask_rcnn.settings import MaskRCNNSettings
+from medseg.heads.mask_rcnn.settings import CONSIDERED, MaskRCNNSettings
+from medseg.heads.settings import DOUBTFUL
+from medseg.heads.window_objects import refuse_not_finite
 from medseg.networks.anchors import changed_boxes, clipped_boxes, grid_anchors, pair_iou
 from medseg.networks.nms import kept_boxes
 from medseg.networks.point_sampling import window_generator
 from medseg.networks.refinement import repeat_up
 from medseg.networks.roi_align import grown
-
-CONSIDERED = 1000
-"""So many of a window's boxes, the best, take part in non-maximum suppression."""
 
 AT_ONCE = 32
 """So many regions' masks are computed together."""
@@ -44,7 +46,7 @@ class MaskRCNNNetwork(nn.Module):
     After Mask R-CNN (He et al. 2017) in 3D, and PointRend (Kirillov et al. 2020).
     """
 
-    score_floor = 0.05
+    score_floor = DOUBTFUL
     """What is less likely is not looked at."""
 
     def __init__(
@@ -62,7 +64,8 @@ class MaskRCNNNetwork(nn.Module):
             msg = "box heads find lesions, and no class is one; take center_offset"
             raise ValueError(msg)
         self.settings = chosen = MaskRCNNSettings(**settings)
-        self.dense = CenterOffsetNetwork(in_channels, channels, strides, classes, **chosen.dense)
+        dense = auxiliary(classes, chosen.dense)
+        self.dense = CenterOffsetNetwork(in_channels, channels, strides, classes, **dense)
         levels = [n for n, stride in enumerate(strides) if stride >= chosen.finest_stride]
         levels = levels or [len(strides) - 1]
         self.level_strides = tuple(strides[n] for n in levels)
@@ -133,7 +136,7 @@ class MaskRCNNNetwork(nn.Module):
         if raw.proposals is None:
             msg = "proposals come first"
             raise ValueError(msg)
-        # What is not finite is nothing here; training and decoding report it where it shows.
+        # What is not finite is nothing here: training reports it in its loss.
         score = torch.sigmoid(raw.proposals.objectness[window].detach()).nan_to_num(nan=0.0)
         value, index = score.topk(min(CONSIDERED, len(score)))
         index = index[value > floor]
@@ -212,26 +215,39 @@ class MaskRCNNNetwork(nn.Module):
         return found if len(found) else torch.zeros(1, dtype=torch.int64, device=window.device)
 
     def _found(self, image: Tensor, raw: MaskRCNN) -> FoundRegions:
-        """Class, box and mask of the best proposals of every window."""
-        if raw.proposals is None or not bool(torch.isfinite(raw.proposals.objectness).all()):
-            detail, remedy = "the network gave NaN", "fetch the model package again"
-            raise ModelError("model-invalid", "model", detail, remedy)
+        """Class, box and mask of the best proposals of every window.
+
+        Raises ModelError (`model-invalid`) where the network gave NaN.
+        """
         shape = image.shape[2:]
+        if raw.proposals is not None:
+            refuse_not_finite(*raw.proposals[:3])
         best = [self._best(raw, n, shape, floor=self.score_floor) for n in range(len(image))]
         boxes, objectness = (torch.cat([one[n] for one in best]) for n in range(2))
+        slots = torch.stack([_padded(one[1], self.settings.most) for one in best])
         counts = torch.tensor([len(one[0]) for one in best], device=image.device)
         window = torch.arange(len(image), device=image.device).repeat_interleave(counts)
         seen = Seen(image, raw.features).ready()
-        if not len(boxes):
-            return FoundRegions(window, window, objectness, boxes, ())
         logits, boxes = self.regions.classified(seen, Regions(window, boxes))
-        scores = objectness[:, None] * torch.softmax(logits, dim=1)[:, 1:]
-        row, channel = torch.nonzero(scores > self.score_floor).unbind(dim=1)
-        boxes, score = clipped_boxes(boxes[row], shape), scores[row, channel]
-        kept = self._apart(window[row], boxes, score, channel)
-        covered = Regions(window[row[kept]], grown(boxes[kept]))
-        found = FoundRegions(covered.window, channel[kept], score[kept], covered.boxes, ())
-        return found._replace(masks=self._found_masks(seen, found))
+        refuse_not_finite(logits, boxes)
+        # A region shows one object: whichever of its classes is likelier.
+        likely, channel = torch.softmax(logits, dim=1)[:, 1:].max(dim=1)
+        scores = objectness * likely
+        row = torch.nonzero(scores > self.score_floor)[:, 0]
+        boxes = clipped_boxes(boxes[row], shape)
+        kept = self._apart(window[row], boxes, scores[row], channel[row])
+        row, covered = row[kept], Regions(window[row[kept]], grown(boxes[kept]))
+        masks = self._found_masks(seen, covered, channel[row])
+        held = [n for n, one in enumerate(masks) if one is not None]
+        corners = [one[0] for one in masks if one is not None]
+        return FoundRegions(
+            covered.window[held],
+            channel[row[held]],
+            scores[row[held]],
+            torch.tensor(corners, dtype=torch.int64).reshape(-1, 3),
+            tuple(torch.from_numpy(one[1]) for one in masks if one is not None),
+            slots,
+        )
 
     def _apart(self, window: Tensor, boxes: Tensor, score: Tensor, channel: Tensor) -> Tensor:
         """Positions of the boxes that are not one another, window after window."""
@@ -242,18 +258,27 @@ class MaskRCNNNetwork(nn.Module):
             kept.append(mine[kept_boxes(boxes[mine], score[mine], channel[mine], overlap, most)])
         return torch.cat([window[:0], *kept])
 
-    def _found_masks(self, seen: Seen, found: FoundRegions) -> tuple[Tensor, ...]:
-        """The mask of each found region, a few at a time: memory does not grow with them."""
+    def _found_masks(
+        self, seen: Seen, covered: Regions, channel: Tensor
+    ) -> list[tuple[list[int], NDArray[np.float16]] | None]:
+        """First voxel and mask of each found region, at the window's resolution.
+
+        One after another is brought there and cut to its object: memory grows with the voxels of
+        what is found, not with regions times what they cover.
+        """
         masks = []
-        for first in range(0, len(found.scores), AT_ONCE):
-            part = slice(first, first + AT_ONCE)
-            covered = Regions(found.window[part], found.boxes[part])
-            logits = self.regions.masks(seen, covered)
-            masks += [
-                self.regions.one_mask(seen, covered.row(n), logits[n : n + 1], int(channel))
-                for n, channel in enumerate(found.channel[part])
-            ]
-        return tuple(masks)
+        for first in range(0, len(channel), AT_ONCE):
+            part = Regions(*(one[first : first + AT_ONCE] for one in covered))
+            logits = self.regions.masks(seen, part)
+            for n, own in enumerate(channel[first : first + AT_ONCE].tolist()):
+                mask = self.regions.one_mask(seen, part.row(n), logits[n : n + 1], own)
+                masks.append(window_mask(mask, part.boxes[n], seen.image.shape[2:]))
+        return masks
+
+
+def _padded(objectness: Tensor, most: int) -> Tensor:
+    """(P,) to (most,), with 0 for what is missing."""
+    return functional.pad(objectness, (0, most - len(objectness)))
 
 
 def _rows(maps: Tensor, width: int) -> Tensor:

@@ -44,17 +44,20 @@ class SampledRegions(NamedTuple):
 
 
 class FoundRegions(NamedTuple):
-    """The second stage's answer for what was found.
+    """The second stage's answer: the regions that hold an object, and each its mask.
 
-    Shapes: window (K,); channel (K,) which of the lesion classes; scores (K,) in 0..1;
-    boxes (K, 6) what the masks cover; masks K of (S, S, S) logits, each with an S of its own.
+    Shapes: window (K,); channel (K,) which of the lesion classes; scores (K,) in 0..1; corners
+    (K, 3) each mask's first voxel; masks K of (z, y, x) probabilities in float16, at the window's
+    resolution and cut to the object, on the CPU; slots (B, most) objectness of the proposals that
+    were looked at, 0 where there was room for more.
     """
 
     window: Tensor
     channel: Tensor
     scores: Tensor
-    boxes: Tensor
+    corners: Tensor
     masks: tuple[Tensor, ...]
+    slots: Tensor
 
 
 class MaskRCNN(NamedTuple):

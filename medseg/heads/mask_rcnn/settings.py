@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+CONSIDERED = 1000
+"""So many of a window's boxes, the best, take part in non-maximum suppression."""
+
 
 @dataclass(frozen=True)
 class MaskRCNNSettings:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medseg.card import CardClass
-from medseg.heads.center_offset.decode import CenterOffsetDecoder
+from medseg.heads.center_offset.decode import CenterOffsetDecoder, organ_decoder
 from medseg.heads.contract import WindowInstance, lesion_ids
-from medseg.heads.settings import check_numbers
-from medseg.heads.window_objects import window_instance, without_doubles
+from medseg.heads.settings import DOUBTFUL, InstanceSettings
+from medseg.heads.window_objects import refuse_not_finite, window_instance, without_doubles
 from medseg.heads.yolact.masks import MARGIN, crop_logits, crop_range
 from medseg.heads.yolact.network import Yolact, YolactNetwork
 from medseg.networks.detector import best_boxes
 
 
 @dataclass(frozen=True)
-class YolactDecoder:
+class YolactDecoder(InstanceSettings):
     """Boxes that are not repeated, their masks, and masks that are not repeated.
 
     A score is objectness times class probability times the mask IoU that the cell expects. Objects
@@ -29,58 +28,66 @@ class YolactDecoder:
     looked at. `score_threshold` and `smallest_mm3` hold after stitching.
     """
 
-    classes: tuple[CardClass, ...]
-    score_threshold: float = 0.3
-    smallest_mm3: float = 30.0
-    doubtful: float = 0.05
+    doubtful: float = DOUBTFUL
     box_overlap: float = 0.85
     mask_overlap: float = 0.5
     most: int = 300
 
-    def __post_init__(self) -> None:
-        limits = {
-            "score_threshold": (0.0, 1.0),
-            "smallest_mm3": (-1.0, np.inf),
-            # The network makes prototypes only where it is more interested than this.
-            "doubtful": (YolactNetwork.interest, 1.0),
-            "box_overlap": (0.0, 1.0),
-            "mask_overlap": (0.0, 1.0),
-            "most": (0, np.inf),
-        }
-        check_numbers({name: getattr(self, name) for name in limits}, limits)
+    limits: ClassVar = {
+        # The network makes prototypes only where it is more interested than this.
+        "doubtful": (YolactNetwork.interest, 1.0),
+        "most": (0, np.inf),
+    }
 
     @property
     def organs(self) -> CenterOffsetDecoder | None:
         """Decodes the organs of the dense part; None without an organ class."""
-        organs = tuple(one for one in self.classes if one.kind == "organ")
-        return CenterOffsetDecoder(organs) if organs else None
+        return organ_decoder(self.classes)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides the decoding, for the provenance."""
-        return {name: value for name, value in asdict(self).items() if name != "classes"}
+    def least_score(self) -> float:
+        """What `doubtful` says."""
+        return self.doubtful
+
+    @property
+    def double_iou(self) -> float:
+        """What `mask_overlap` says, by the name that all instance decoders give it."""
+        return self.mask_overlap
 
     def decode(self, raw: Yolact) -> list[list[WindowInstance]]:
-        """The objects of each window by falling score, from `refine`'s or `refine_found`'s Raw."""
+        """The objects of each window by falling score, from `refine`'s or `refine_found`'s Raw.
+
+        Raises ModelError (`model-invalid`) where the network gave NaN.
+        """
+        found = raw.found
+        refuse_not_finite(found.objectness, found.kind, found.boxes, raw.quality, raw.coefficients)
         return [self._decode(raw, window) for window in range(len(raw.quality))]
+
+    def fired(self, raw: Yolact) -> list[float]:
+        """The share of the `most` objects of each window that score `score_threshold` or more."""
+        windows = range(len(raw.quality))
+        return [len(self._best(raw, n, self.score_threshold)[0]) / self.most for n in windows]
+
+    def _best(self, raw: Yolact, window: int, floor: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Cells (K,) of a window whose boxes are above `floor` and not repeated, best first.
+
+        And the class and the score of all cells.
+        """
+        kinds, scores = scored(raw, window)
+        boxes = raw.found.boxes[window].flatten(1).T
+        overlap, most = self.box_overlap, self.most
+        cells = best_boxes(boxes, kinds, scores, floor=floor, overlap=overlap, most=most)
+        return cells, kinds, scores
 
     def _decode(self, raw: Yolact, window: int) -> list[WindowInstance]:
         if raw.prototypes is None or raw.corner is None:
             msg = "masks want the prototypes that refine and refine_found give"
             raise ValueError(msg)
-        kinds, scores = scored(raw, window)
+        kept, kinds, scores = self._best(raw, window, self.doubtful)
         boxes = raw.found.boxes[window].flatten(1).T
-        kept = best_boxes(
-            boxes,
-            kinds,
-            scores,
-            floor=self.doubtful,
-            overlap=self.box_overlap,
-            most=int(self.most),
-        )
-        volumes, corner = raw.prototypes[window], raw.corner.to(boxes.device)
-        local = boxes[kept] - corner.repeat(2)
-        lows, highs = crop_range(local, volumes.shape[:3], MARGIN)
+        volumes, corner = raw.prototypes[window], raw.corner.cpu()
+        local = boxes[kept] - corner.repeat(2).to(boxes.device)
+        lows, highs = crop_range(local.cpu(), volumes.shape[:3], MARGIN)
         coefficients = raw.coefficients[window].flatten(1).T[kept]
         positions = lesion_ids(self.classes)
         found = []

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medseg.card import CardClass
-from medseg.heads.center_offset.loss import WEIGHTS as DENSE_WEIGHTS
-from medseg.heads.center_offset.loss import center_offset_loss
+from medseg.heads.center_offset.loss import DENSE_WEIGHTS, dense_loss
 from medseg.heads.contract import WindowTarget, lesion_ids
 from medseg.heads.yolact.masks import MARGIN, coordinate_terms, crop_points, crop_range
 from medseg.heads.yolact.network import Yolact
@@ -100,7 +99,7 @@ def yolact_loss(
     much as a large one; "quality" is cross entropy with the IoU that the mask has. Work grows with
     objects times voxels of a crop, `POINTS` at most.
     """
-    parts = center_offset_loss(raw.dense, targets, classes, spacing_mm)
+    parts = dense_loss(raw.dense, targets, classes, spacing_mm)
     objects = Objects.of(targets, classes)
     device = raw.coefficients.device
     cells = raw.found.objectness.shape[1:]

@@ -24,7 +24,7 @@ def crop_range(boxes: Tensor, shape: Sequence[int], margin: float) -> tuple[Tens
 
     They lie inside the window of `shape`, and each holds a voxel at least.
     """
-    size = torch.as_tensor(shape, dtype=torch.int64)
+    size = torch.as_tensor(shape, dtype=torch.int64, device=boxes.device)
     low = torch.floor(boxes[:, :3] - margin).to(torch.int64)
     high = torch.ceil(boxes[:, 3:] + margin).to(torch.int64)
     low = torch.minimum(low.clamp(min=0), size - 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.card import CardClass
-from medseg.heads.center_offset.network import CenterOffset, CenterOffsetNetwork
+from medseg.heads.center_offset.network import CenterOffset, CenterOffsetNetwork, auxiliary
 from medseg.heads.contract import WindowTarget, lesion_ids
 from medseg.heads.yolact.masks import MARGIN, START, TERMS, crop_range
 from medseg.networks.detector import Detections, Detector, in_float32, set_bias
@@ -69,6 +69,7 @@ class YolactNetwork(nn.Module):
             classes,
             width=dense_width,
             refinement_width=refinement_width,
+            **auxiliary(classes, {}),
         )
         self.detector = Detector(channels, strides, kinds, width=width)
         self.up = int(strides[0])

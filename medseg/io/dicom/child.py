@@ -19,7 +19,13 @@ from medseg.io.dicom.decoder_process import ANSWER, REFUSED, REQUEST
 from medseg.io.dicom.streams import Kind, Size, Stored
 
 LIMIT_S = 30.0
-"""Seconds that one frame may take; far more than the largest slice needs."""
+"""Seconds by the clock that one frame may take, waiting on a busy machine included."""
+
+PROCESSOR_S = 8.0
+SECONDS_A_PIXEL = 0.25e-6
+"""The processor's seconds that one frame may take, and more for each pixel, up to `LIMIT_S`.
+
+JPEG 2000, the slowest, needs 0.15 microseconds a pixel: 0.04 s for a slice of 512 x 512."""
 
 BASE_BYTES = 1024**3
 BYTES_A_PIXEL = 32
@@ -39,7 +45,8 @@ class Child:
 
         Raises ValueError where they cannot be had: damaged, too slow, too large.
         """
-        request = REQUEST.pack(kind.encode(), *size, bytes_each, len(frame)) + frame
+        seconds = min(LIMIT_S, PROCESSOR_S + SECONDS_A_PIXEL * size[0] * size[1])
+        request = REQUEST.pack(kind.encode(), *size, bytes_each, seconds, len(frame)) + frame
         try:
             process = self._started(size[0] * size[1])
             timer = threading.Timer(self._limit_s, process.kill)

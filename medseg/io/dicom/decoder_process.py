@@ -7,13 +7,22 @@ Run as a file with the limit in bytes and the parent's search path; loads none o
 from __future__ import annotations
 
 import importlib.util
+import math
 import struct
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-REQUEST = struct.Struct("<16sIIIQ")
-"""Kind of compression, rows, columns, bytes a pixel, bytes of the frame, which follows."""
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+REQUEST = struct.Struct("<16sIIIdQ")
+"""Kind of compression, rows, columns, bytes a pixel, the processor's seconds that decoding may
+take, bytes of the frame, which follows."""
 
 ANSWER = struct.Struct("<4sQ")
 """Type of the values, bytes of them, which follow; type `REFUSED` where there are none."""
@@ -23,14 +32,29 @@ REFUSED = b"none"
 
 def limit_memory(most_bytes: int) -> None:
     """Cap the address space of this process where the system can (not on Windows)."""
-    try:
-        import resource
-    except ImportError:
+    if resource is not None:
+        _set_limit(resource.RLIMIT_AS, most_bytes, most_bytes)
+
+
+def leave_no_dump() -> None:
+    """Let a crash write no image of the memory to disk: it holds a patient's pixels."""
+    if resource is not None:
+        _set_limit(resource.RLIMIT_CORE, 0, 0)
+
+
+def limit_time(seconds: float) -> None:
+    """End this process after so many more seconds of the processor, to the second above."""
+    if resource is not None:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        most = math.ceil(used.ru_utime + used.ru_stime + seconds)
+        _set_limit(resource.RLIMIT_CPU, most, resource.getrlimit(resource.RLIMIT_CPU)[1])
+
+
+def _set_limit(kind: int, soft: int, hard: int) -> None:
+    if resource is None:
         return
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
-    except (OSError, ValueError):  # a lower limit is there, or the system knows none
-        return
+    with suppress(OSError, ValueError):  # a lower limit is there, or the system knows none
+        resource.setrlimit(kind, (soft, hard))
 
 
 def _streams() -> Any:
@@ -44,12 +68,15 @@ def _streams() -> Any:
     return module
 
 
-def serve(requests: BinaryIO, answers: BinaryIO, streams: Any) -> None:
-    """Answer each request until there are no more."""
+def serve(
+    requests: BinaryIO, answers: BinaryIO, streams: Any, limit: Callable[[float], None]
+) -> None:
+    """Answer each request until there are no more; `limit` is told the seconds of each."""
     while len(head := requests.read(REQUEST.size)) == REQUEST.size:
-        kind, rows, columns, bytes_each, length = REQUEST.unpack(head)
+        kind, rows, columns, bytes_each, seconds, length = REQUEST.unpack(head)
         frame = requests.read(length)
         decode = streams.DECODERS[kind.rstrip(b"\0").decode()]
+        limit(seconds)
         try:
             values = decode(frame, (rows, columns), bytes_each)
             data, name = values.tobytes(), values.dtype.str.encode()
@@ -66,8 +93,9 @@ def main() -> None:
     streams = _streams()
     for decode in ("jpeg8", "jpegls", "jpeg2k"):  # loaded before the limit counts
         getattr(streams.imagecodecs, f"{decode}_decode")
+    leave_no_dump()
     limit_memory(int(sys.argv[1]))
-    serve(sys.stdin.buffer, sys.stdout.buffer, streams)
+    serve(sys.stdin.buffer, sys.stdout.buffer, streams, limit_time)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,10 @@ FIELDS = [(one.name, str(one.type)) for one in (*_FILE, *_FRAME)]
 """What an entry holds: where it changes, older text cannot be understood."""
 
 _OWN = frozenset(
-    {"instance_uid", "pixel_offset", "pixel_length", "file_bytes", "position", "instance_number"}
+    (
+        *("instance_uid", "pixel_offset", "pixel_length", "file_bytes", "changed_ns"),
+        *("position", "instance_number"),
+    )
 )
 """What differs from slice to slice."""
 
@@ -32,11 +35,12 @@ _frame_values = attrgetter(*(one.name for one in _FRAME))
 Decode = Callable[[Path, int], Found | str]
 
 
-def folder_text(found: Mapping[str, tuple[str, Found | str]]) -> str:
-    """The stamp of each file, by name, and what was found in it."""
+def folder_text(found: Mapping[str, tuple[str, Found | str]], starts: Mapping[str, str]) -> str:
+    """The stamp of each file, by name, and what was found in it; `starts` are kept as they are."""
     shared: dict[str, int] = {}
     files = [[name, stamp, _entry(one, shared)] for name, (stamp, one) in found.items()]
-    return json.dumps({"shared": list(map(json.loads, shared)), "files": files})
+    content = {"shared": list(map(json.loads, shared)), "files": files, "starts": dict(starts)}
+    return json.dumps(content)
 
 
 def _entry(found: Found | str, shared: dict[str, int]) -> Any:
@@ -60,8 +64,8 @@ def _place(values: list[Any], shared: dict[str, int]) -> int:
     return shared.setdefault(json.dumps(values, default=dict), len(shared))
 
 
-def folder_entries(text: str) -> dict[str, tuple[str, Decode]]:
-    """The stamp of each file, by name, and what gives what was found in it.
+def folder_entries(text: str) -> tuple[dict[str, tuple[str, Decode]], dict[str, str]]:
+    """The stamp of each file, by name, and what gives what was found in it; the starts.
 
     That needs the file's path and its place in name order, which may have changed.
     """
@@ -69,9 +73,10 @@ def folder_entries(text: str) -> dict[str, tuple[str, Decode]]:
     shared = content["shared"]
     for values in shared:
         _to_tuples(values)
-    return {
+    found: dict[str, tuple[str, Decode]] = {
         name: (stamp, partial(_found, entry, shared)) for name, stamp, entry in content["files"]
     }
+    return found, dict(content["starts"])
 
 
 def _to_tuples(values: list[Any]) -> None:

@@ -98,6 +98,7 @@ def image_file(header: Header, path: Path, order: int, file_bytes: int) -> Image
         pixel_offset=header.pixel_offset if header.pixel_tag == PIXEL_DATA else None,
         pixel_length=header.pixel_length,
         file_bytes=file_bytes,
+        changed_ns=header.changed_ns,
         padding=_padding(ds),
         facts=facts,
         counts=tuple(n for tag in (0x00540081, 0x00201002) if (n := number(ds, tag)) is not None),

@@ -1,10 +1,12 @@
 """What a scan found in each file, kept so that files that did not change are not opened again.
 
 One SQLite file for each scanned tree, in a folder of the user's that is never inside the tree. A
-file counts as unchanged while its path, size and times of change stay. Names of folders are hashes,
-and what was found in them is veiled with a key made from the whole path, so that the index says
-little of anybody without the tree at hand. An index that is damaged, locked or of another version
-is no error: it is made again, or the scan runs without it.
+file counts as unchanged while its path, size and times of change stay, and as long as the first
+kilobytes of three files of its folder do: discs that take turns in one drive may have all else in
+common, since not every system of files keeps a time that nobody can set. Names of folders are
+hashes, and what was found in them is veiled with a key made from the whole path, so that the index
+says little of anybody without the tree at hand. An index that is damaged, locked or of another
+version is no error: it is made again, or the scan runs without it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -22,7 +24,7 @@ from medseg.io.dicom.entries import FIELDS, Decode, folder_entries, folder_text
 from medseg.io.dicom.records import Found
 from medseg.io.dicom.store import Store
 
-FORMAT = 1
+FORMAT = 2
 SETTLED_S = 2.0
 """Files that changed less than this before the scan are not kept: they may change once more within
 the same tick of a clock."""
@@ -30,6 +32,7 @@ the same tick of a clock."""
 _VERSION = repr((FORMAT, __version__, FIELDS))
 _NAME_BYTES = 16
 _CHECK_BYTES = 16
+_START_BYTES = 4096
 
 
 class Stamp(NamedTuple):
@@ -61,6 +64,7 @@ class Index:
         self._store, self._root_key = _opened(os.path.realpath(root), folder)
         self._settled_ns = time.time_ns() - int(SETTLED_S * 1e9)
         self._folder: str | None = None
+        self._place = root
         self._then: Mapping[str, tuple[str, Decode]] = {}
         self._now: dict[str, tuple[str, Found | str]] = {}
         self._changed = False
@@ -75,7 +79,7 @@ class Index:
             return None
         if folder != self._folder:
             self._leave(self._store)
-            self._enter(self._store, folder)
+            self._enter(self._store, folder, path.parent)
         name = path.name
         text, found = self._then.get(name, ("", None))
         if found is None or text != stamp.text:
@@ -90,21 +94,25 @@ class Index:
             self._now[path.name] = (stamp.text, found)
             self._changed = True
 
-    def _enter(self, store: Store, folder: str) -> None:
-        self._folder, self._then, self._now, self._changed = folder, {}, {}, False
+    def _enter(self, store: Store, folder: str, place: Path) -> None:
+        self._folder, self._place = folder, place
+        self._then, self._now, self._changed = {}, {}, False
         name, veil = self._keys(folder)
         self._seen.add(name)
         data = _veiled(store.get(name), veil)
         check, text = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
         if check == _check(text):
-            self._then = folder_entries(text.decode())
+            then, starts = folder_entries(text.decode())
+            if _is_same(place, then, starts):
+                self._then = then
 
     def _leave(self, store: Store) -> None:
         """Keep the folder that files were asked of, if it is not as it was."""
         if self._folder is None or (not self._changed and self._now.keys() == self._then.keys()):
             return
         name, veil = self._keys(self._folder)
-        text = folder_text(self._now).encode()
+        starts = {one: _start(self._place / one) for one in _witnesses(self._now)}
+        text = folder_text(self._now, starts).encode()
         store.put(name, _veiled(_check(text) + text, veil))
 
     def _keys(self, folder: str) -> tuple[bytes, bytes]:
@@ -137,6 +145,43 @@ def _opened(root: str, folder: Path | None) -> tuple[Store | None, bytes]:
     if store.salt is None:
         return None, b""
     return store, hashlib.blake2b(name, key=store.salt, digest_size=32).digest()
+
+
+def _witnesses(found: Mapping[str, tuple[str, Found | str]]) -> Sequence[str]:
+    """The first, the middle and the last file of a folder; images, if there are any."""
+    images = [name for name, (_, one) in found.items() if isinstance(one, Found) and one.frames]
+    names = sorted(images or found)
+    return sorted({names[0], names[len(names) // 2], names[-1]}) if names else ()
+
+
+def _is_same(
+    place: Path, then: Mapping[str, tuple[str, Decode]], starts: Mapping[str, str]
+) -> bool:
+    """Whether at least one of the witnesses is as it was, and none only seems so."""
+    there = 0
+    for name, start in starts.items():
+        try:
+            stamp = Stamp.of((place / name).stat())
+        except OSError:  # it is gone, which says nothing of the others
+            continue
+        if stamp.text != then[name][0]:
+            continue
+        if not start or _start(place / name) != start:
+            return False
+        there += 1
+    return there > 0
+
+
+def _start(file: Path) -> str:
+    """What the first bytes of a file are told by, "" where it cannot be read.
+
+    Among those of an image are its UIDs, which no other image has.
+    """
+    try:
+        with file.open("rb") as source:
+            return _check(source.read(_START_BYTES)).hex()
+    except OSError:
+        return ""
 
 
 def _check(data: bytes) -> bytes:

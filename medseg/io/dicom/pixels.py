@@ -196,6 +196,7 @@ def _plain(file: ImageFile, wanted: Sequence[Wanted]) -> Iterator[Stored]:
     dtype = np.dtype(f"{order}u{file.bits[0] // 8}")
     if file.syntax == DEFLATED:
         whole = inflate(file.path, offset + each * file.frames)
+        _require_same(file, file.path.stat())
         for one in wanted:
             start = offset + one.place * each
             yield _values(file, np.frombuffer(whole, dtype, each // dtype.itemsize, start))
@@ -209,6 +210,14 @@ def _plain(file: ImageFile, wanted: Sequence[Wanted]) -> Iterator[Stored]:
                 msg = f"file {file.order} in name order is shorter than it was"
                 raise PixelError(msg)
             yield _values(file, raw)
+        _require_same(file, os.fstat(source.fileno()))
+
+
+def _require_same(file: ImageFile, now: os.stat_result) -> None:
+    """The pixels are those of the header that was scanned, and of no file that took its place."""
+    if (now.st_size, now.st_mtime_ns) != (file.file_bytes, file.changed_ns):
+        msg = f"file {file.order} in name order has changed since its header was read"
+        raise PixelError(msg)
 
 
 def _read_into(source: FileIO, array: NDArray[Any]) -> int:
@@ -226,6 +235,7 @@ def _decoding(
     with file.path.open("rb") as source:
         source.seek(file.pixel_offset or 0)
         packed = source.read()
+        _require_same(file, os.fstat(source.fileno()))
     _check_fragments(packed)
     frames = list(generate_frames(packed, number_of_frames=file.frames))
     if len(frames) != file.frames:

@@ -27,7 +27,8 @@ class ImageFile:
 
     `pixel_offset` is where the values of the pixel data start, in the file or, for a deflated
     one, in its inflated data set; None where there is none. `pixel_length` is its length as the
-    header says, which may be `UNDEFINED_LENGTH`. `bits` are allocated, stored and high bit.
+    header says, which may be `UNDEFINED_LENGTH`. `file_bytes` and `changed_ns` tell whether the
+    file is still the one whose header this is. `bits` are allocated, stored and high bit.
     `padding` holds raw stored values. `counts` are how many images the header expects. `groups` is
     how many frames the header describes; `order` is the file's place in name order, from 1.
     """
@@ -52,6 +53,7 @@ class ImageFile:
     pixel_offset: int | None
     pixel_length: int
     file_bytes: int
+    changed_ns: int
     padding: tuple[int, int] | None
     facts: Mapping[str, str]
     counts: tuple[float, ...]

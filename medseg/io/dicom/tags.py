@@ -9,6 +9,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
@@ -33,6 +34,7 @@ PARSE_ERRORS = (
 """What pydicom raises on a damaged header, as found by mutating files."""
 
 MAX_VALUE_BYTES = 65536
+_SHORT_BYTES = 64
 _PADDING = " \0\r\n\t"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BINARY = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "UL": "I", "US": "H", "US or SS": "H"}
@@ -119,6 +121,10 @@ def numbers(tags: Tags, tag: int) -> tuple[float, ...] | None:
     found = raw_bytes(tags, tag)
     if found is None:
         return None
+    return _known_numbers(found) if len(found[0]) <= _SHORT_BYTES else _numbers(found)
+
+
+def _numbers(found: tuple[bytes, str, bool]) -> tuple[float, ...] | None:
     value, vr, little = found
     code = _BINARY.get(vr)
     if code is not None:
@@ -126,6 +132,9 @@ def numbers(tags: Tags, tag: int) -> tuple[float, ...] | None:
         order = "<" if little else ">"
         return tuple(map(float, struct.unpack_from(f"{order}{count}{code}", value))) or None
     return tuple(map(_number, _words(value))) or None
+
+
+_known_numbers = lru_cache(maxsize=4096)(_numbers)  # most are the same in all slices of a series
 
 
 def _number(word: str) -> float:

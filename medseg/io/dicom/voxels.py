@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.io.dicom.codecs import NATIVE
 from medseg.io.dicom.pixels import PixelError, Wanted, files_of, padding_mask, stored_frames
 from medseg.io.dicom.records import Checked, Frame, ImageFile, Stack
 from medseg.io.dicom.refusals import refusal
@@ -77,14 +78,33 @@ def _fill(checked: Checked, frame: Frame, stored: Stored, out: NDArray[Any]) -> 
 
 
 def _check_range(checked: Checked, frame: Frame, stored: Stored) -> None:
-    """CT values fit into 16 bits with a sign; others mean that sign or bits are stated wrongly."""
-    if checked.modality != "CT":
+    """CT values fit into 16 bits with a sign; others mean that sign or bits are stated wrongly.
+
+    The values are looked at only where their type has some that would not fit.
+    """
+    if checked.modality != "CT" or _fits(_real(frame, _possible(frame.file, stored))):
         return
-    slope, intercept = slope_and_intercept(frame)
-    ends = [float(end) * slope + intercept for end in (stored.min(), stored.max())]
-    if min(ends) < _INT16.min or max(ends) > _INT16.max:
+    ends = _real(frame, (float(stored.min()), float(stored.max())))
+    if not _fits(ends):
         detail = f"CT values from {min(ends):g} to {max(ends):g} HU: sign or bits stated wrongly"
         raise refusal(checked.series, "pixel-format-unsupported", detail)
+
+
+def _possible(file: ImageFile, stored: Stored) -> tuple[float, float]:
+    """The least and the greatest stored value that there can be."""
+    bits = 8 * stored.dtype.itemsize
+    if file.syntax in NATIVE:  # bits above the high bit were taken away; decoders may keep them
+        bits = min(bits, file.bits[1])
+    return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if file.signed else (0.0, 2.0**bits - 1)
+
+
+def _real(frame: Frame, ends: tuple[float, float]) -> tuple[float, float]:
+    slope, intercept = slope_and_intercept(frame)
+    return ends[0] * slope + intercept, ends[1] * slope + intercept
+
+
+def _fits(ends: tuple[float, float]) -> bool:
+    return min(ends) >= _INT16.min and max(ends) <= _INT16.max
 
 
 def _rescale(frame: Frame, stored: Stored, out: NDArray[Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from medseg.errors import InputRefused
-from medseg.io.dicom import Checked, Frame, Stack, check, choose_stack, read_checked
+from medseg.io.dicom import Checked, Frame, PetUnits, Stack, check, choose_stack, read_checked
 from medseg.io.dicom.access import choose_series
 from medseg.io.dicom.header import read_header
 from medseg.io.dicom.pixels import files_of
@@ -80,12 +80,13 @@ class Source:
         """StudyInstanceUID of the images."""
         return str(self.datasets[0].StudyInstanceUID)
 
-    def volume(self) -> Volume:
-        """The voxels; read when asked for.
+    def volume(self, *, pet: PetUnits = "physical") -> Volume:
+        """The voxels; read when asked for. PET is in Bq/ml unless `pet` says another unit.
 
         Raises InputRefused as `read_checked` does.
         """
-        return read_checked(self.checked, self.checked.stacks.index(self.stack) + 1)
+        number = self.checked.stacks.index(self.stack) + 1
+        return read_checked(self.checked, number, pet=pet)
 
     def __repr__(self) -> str:
         return f"Source({self.subject}, {self.modality}, {self.geometry!r})"

@@ -28,12 +28,14 @@ class Planes(NamedTuple):
     """The grid from the first used slice to the last, and the place of each frame.
 
     `slices` has the index along z of each frame, `segments` its segment: 0 in a label map, whose
-    values are segments.
+    values are segments. `step_is_stated` is False where the distance of the slices had to be taken
+    from their thickness or from the smallest gap between used ones, which may be of several slices.
     """
 
     geometry: Geometry
     slices: tuple[int, ...]
     segments: tuple[int, ...]
+    step_is_stated: bool
 
 
 def planes_of(ds: Dataset, subject: str) -> Planes:
@@ -59,7 +61,8 @@ def planes_of(ds: Dataset, subject: str) -> Planes:
     lengths = np.array([row @ row, column @ column, 1 + row @ column])
     if np.abs(lengths - 1).max() > 2 * _SQUARE or spacings.min() <= 0:
         raise refused("geometry-invalid", subject, "axes are not square, or spacing is not above 0")
-    stated = _stated_step(groups[0], shared)
+    between, thickness = _stated_steps(groups[0], shared)
+    stated = between or thickness
     step, origin, slices, depth = _line(places, np.cross(row, column), stated, subject)
     affine = np.eye(4)
     affine[:3, 0] = step
@@ -68,7 +71,11 @@ def planes_of(ds: Dataset, subject: str) -> Planes:
     shape = (depth, int(ds.Rows), int(ds.Columns))
     if min(shape) < 1 or math.prod(shape) > MOST_VOXELS:
         raise refused("too-large", subject, f"a grid of {shape}")
-    return Planes(Geometry(shape, affine), slices, tuple(_number(g, shared) for g in groups))
+    neighbours = 1 in np.diff(np.unique(slices))
+    agrees = stated is not None and abs(np.linalg.norm(step) / stated - 1) < _OFF_STEP
+    segments = tuple(_number(g, shared) for g in groups)
+    sure = bool(agrees and (between is not None or neighbours))
+    return Planes(Geometry(shape, affine), slices, segments, sure)
 
 
 def _first(sequence: Sequence[Dataset] | None) -> Dataset:
@@ -98,12 +105,16 @@ def _floats(value: Any, count: int) -> list[float]:
     return [float(one) for one in value]
 
 
-def _stated_step(group: Dataset, shared: Dataset) -> float | None:
-    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-        value = _macro(group, shared, (_SPACING[0], keyword))
-        if value is not None and 0 < float(value) < np.inf:
-            return float(value)
-    return None
+def _stated_steps(group: Dataset, shared: Dataset) -> tuple[float | None, float | None]:
+    """The distance between slices and their thickness, None where they are absent or senseless."""
+    found = [
+        _macro(group, shared, (_SPACING[0], keyword))
+        for keyword in ("SpacingBetweenSlices", "SliceThickness")
+    ]
+    between, thickness = (
+        float(one) if one is not None and 0 < float(one) < np.inf else None for one in found
+    )
+    return between, thickness
 
 
 def _number(group: Dataset, shared: Dataset) -> int:

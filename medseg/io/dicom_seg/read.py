@@ -66,7 +66,11 @@ def read_dicom_seg(path: Path, kind: Kind = "lesion") -> Instances:
         frame_of_reference = str(ds.get("FrameOfReferenceUID") or "")
     found = _instances(segments, crops, kind, ours=ds.get("Manufacturer") == _OURS)
     items, classes, warnings = found
-    meta = {"format": "DICOM SEG", "frame_of_reference": frame_of_reference or None}
+    meta = {
+        "format": "DICOM SEG",
+        "frame_of_reference": frame_of_reference or None,
+        "slice_distance_stated": planes.step_is_stated,
+    }
     return Instances(planes.geometry, items, classes, warnings, meta)
 
 

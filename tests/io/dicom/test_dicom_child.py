@@ -157,6 +157,47 @@ def test_a_child_gets_no_more_memory_than_its_limit(
         other.decode(b"12345678901", "jpeg-ls", (10, 9), 2)
 
 
+LIMITED = """
+sys.path[:] = [FOLDER, *sys.argv[2:]]
+import decoder_process
+class Streams:
+    DECODE_ERRORS = ()
+    class imagecodecs:
+        jpeg8_decode = jpegls_decode = jpeg2k_decode = None
+    def spin(*_):
+        while True: pass
+    def crash(*_):
+        import resource
+        with open(OUT, "w") as file:
+            file.write(str(resource.getrlimit(resource.RLIMIT_CORE)))
+        os.abort()
+    DECODERS = {"jpeg": spin, "jpeg-ls": crash}
+decoder_process._streams = lambda: Streams
+decoder_process.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_CPU")
+def test_a_decoder_that_never_ends_is_ended_after_its_time_of_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, monkeypatch, LIMITED)
+    monkeypatch.setattr(child, "PROCESSOR_S", 0.5)
+    with child.Child(limit_s=300.0) as other, pytest.raises(ValueError, match="process ended"):
+        other.decode(b"", "jpeg", (10, 9), 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_CORE")
+def test_a_decoder_that_crashes_leaves_no_image_of_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "limits"
+    program(tmp_path, monkeypatch, f"OUT = {str(seen)!r}\n{LIMITED}")
+    with child.Child() as other, pytest.raises(ValueError, match="process ended"):
+        other.decode(b"", "jpeg-ls", (10, 9), 2)
+    assert seen.read_text() == "(0, 0)"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
 def test_the_limit_of_memory_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = importlib.import_module("resource")
@@ -171,11 +212,14 @@ def test_requests_are_answered_one_by_one_until_they_end() -> None:
     ask = decoder_process.REQUEST
     requests = io.BytesIO(
         b"".join(
-            ask.pack(b"jpeg-ls", 10, 9, 2, len(one)) + one for one in (frame, b"\xff\xd8", frame)
+            ask.pack(b"jpeg-ls", 10, 9, 2, 1.5, len(one)) + one
+            for one in (frame, b"\xff\xd8", frame)
         )
     )
     answers = io.BytesIO()
-    decoder_process.serve(requests, answers, streams)
+    seconds: list[float] = []
+    decoder_process.serve(requests, answers, streams, seconds.append)
+    assert seconds == [1.5, 1.5, 1.5]
     whole = decoder_process.ANSWER.pack(b"<u2", 180) + values.tobytes()
     assert answers.getvalue() == whole + decoder_process.ANSWER.pack(b"none", 0) + whole
 

@@ -73,6 +73,33 @@ def test_both_ways_agree_on_odd_files(tmp_path: Path) -> None:
     assert same(save(enhanced(series()), tmp_path / "enhanced"))
 
 
+@pytest.mark.parametrize("missing", [-40, -13, -12, -11, -8, -1, 0, 1, 5000])
+def test_both_ways_agree_where_the_pixels_start_beyond_what_is_read_at_once(
+    tmp_path: Path, missing: int
+) -> None:
+    """`missing` bytes of the header are not among those of the first read."""
+    ds = series(slices=1)[0]
+    ds.TextValue = ""
+    path = save(ds, tmp_path / "one.dcm")
+    found = read_header(path, path.stat().st_size)
+    assert isinstance(found, Header) and found.pixel_offset is not None
+    ds.TextValue = "x" * (2 * ((module._AT_ONCE_BYTES + missing - found.pixel_offset) // 2))
+    assert same(save(ds, path))
+
+
+@pytest.mark.parametrize("kind", ["no pixels", "cut", "a long element"])
+def test_both_ways_agree_where_the_header_ends_otherwise(tmp_path: Path, kind: str) -> None:
+    ds = series(slices=1)[0]
+    if kind == "a long element":
+        ds.TextValue = "y" * 40_000
+    elif kind == "no pixels":
+        del ds.PixelData
+    path = save(ds, tmp_path / "one.dcm")
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:700])
+    same(path)
+
+
 def test_both_ways_agree_on_every_real_file(shared_data: Path) -> None:
     files = [path for path in (shared_data / "dicom").rglob("*") if path.is_file()]
     assert sum(map(same, files)) > 100

@@ -31,6 +31,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSLossless,
@@ -227,6 +228,39 @@ def test_values_stored_at_the_high_end_of_their_bits_are_moved_down(tmp_path: Pa
 def test_negative_values_labelled_unsigned_are_refused(tmp_path: Path) -> None:
     slices = stored_as([flat(65000)] * 3, PixelRepresentation=0)
     assert code_of(write(slices, tmp_path)) == "pixel-format-unsupported"
+
+
+@pytest.mark.parametrize("stored", [12, 16])
+def test_values_beyond_the_bits_that_the_header_states_are_still_looked_at(
+    tmp_path: Path, stored: int
+) -> None:
+    """A decoder gives 16 bits whatever BitsStored says: 30000 + 5000 are no HU."""
+    slices = stored_as([flat(100, "<i2")] * 3)
+    for ds in slices:
+        ds.PixelRepresentation, ds.RescaleIntercept = 1, 5000
+        ds.BitsStored, ds.HighBit = stored, stored - 1
+        frame = imagecodecs.jpeg2k_encode(
+            flat(30000, "<i2"), codecformat="j2k", reversible=True, level=0
+        )
+        ds.PixelData = encapsulate([bytes(frame)])
+        ds["PixelData"].is_undefined_length = True
+    for number, ds in enumerate(slices):
+        save(ds, tmp_path / f"{number}.dcm", JPEG2000Lossless)
+    assert code_of(tmp_path) == "pixel-format-unsupported"
+
+
+@pytest.mark.parametrize(("intercept", "code"), [(28672, ""), (28673, "pixel-format-unsupported")])
+def test_the_largest_value_of_12_bits_fits_up_to_32767(
+    tmp_path: Path, intercept: int, code: str
+) -> None:
+    slices = stored_as([flat(4095)] * 3, BitsStored=12, HighBit=11, PixelRepresentation=0)
+    for ds in slices:
+        ds.RescaleIntercept = intercept
+    folder = write(slices, tmp_path)
+    if code:
+        assert code_of(folder) == code
+    else:
+        assert np.all(read_dicom(folder).array == 32767)
 
 
 def test_signed_and_unsigned_slices_may_be_mixed(tmp_path: Path) -> None:

@@ -94,6 +94,41 @@ def test_one_slice_is_as_thick_as_it_says(source, tmp_path) -> None:
     assert found.geometry.shape == (1, *GRID.shape[1:])
 
 
+STEP = GRID.spacing_mm[0]
+
+
+@pytest.mark.parametrize(
+    ("slices", "between", "thickness", "told"),
+    [
+        ((1, 2, 3), STEP, STEP, False),
+        ((1, 3), STEP, 9.0, False),
+        ((1, 2, 3), None, STEP, False),
+        ((1, 2, 3), None, STEP / 2, True),  # gaps between thin slices, or every second one used
+        ((1, 3), None, STEP, True),
+        ((1, 3), None, None, True),
+        ((3,), None, STEP, True),
+        ((1, 2, 3), 0.7 * STEP, STEP, True),
+    ],
+)
+def test_a_seg_that_leaves_the_distance_of_its_slices_open_says_so(
+    source, tmp_path, slices, between, thickness, told
+) -> None:
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[list(slices), 2:4, 2:4] = True
+    item = medseg.Instance.from_mask(mask, id=1, class_name="liver", kind="organ")
+    path = written(Instances(GRID, [item], (LIVER,)), source, tmp_path)
+    ds = dcmread(path)
+    measures = ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    for keyword, value in (("SpacingBetweenSlices", between), ("SliceThickness", thickness)):
+        delattr(measures, keyword)
+        if value is not None:
+            setattr(measures, keyword, f"{value:g}")
+    ds.save_as(path)
+    alone = medseg.read_instances(path)
+    codes_of = [one.code for one in alone.warnings]
+    assert codes_of == ["slices-unknown", *["slice-distance-unknown"] * told]
+
+
 def test_a_seg_of_another_frame_of_reference_is_refused(source, tmp_path) -> None:
     path = written(apart(), source, tmp_path)
     ds = dcmread(path)

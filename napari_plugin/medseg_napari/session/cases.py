@@ -1,0 +1,262 @@
+"""A list of studies to work through, and each reader's work on them in a folder of his own.
+
+`<out>/<case>/<reader>/` holds the reader's session and `case.json` with the status that he gave.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from medseg.errors import InputRefused
+from medseg.io import read
+from medseg.io.atomic import atomic_path, writable_folder
+from medseg.io.checks import must_exist
+from medseg.io.formats import IMAGE_SUFFIXES, has_suffix
+from medseg.types import Instances, Volume
+from medseg_napari.session.log import damaged
+from medseg_napari.session.packing import DAMAGE
+from medseg_napari.session.review import utc_now
+from medseg_napari.session.session import Session
+from medseg_napari.session.store import Found, find_session
+from medseg_napari.session.table import MeasureOptions
+
+Status = Literal["to do", "done", "second read"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+"""What a reader says of a case; "second read" asks for another reader."""
+
+STATUS_FILE = "case.json"
+VERSION = 1
+
+_CHOICES = ("series", "volume", "modality", "unit", "pet")
+"""What in a session's `source` is passed on to `medseg.read`."""
+
+_SECOND_HALVES = (".img", ".img.gz")
+_RESERVED = re.compile(r"CON|PRN|AUX|NUL|COM\d|LPT\d")
+_LONGEST_INITIALS = 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """A study: a DICOM folder, or an image file; `id` is its name without suffix."""
+
+    id: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One line of the list: the reader's own status and session, and what others said."""
+
+    case: Case
+    status: Status
+    session: Found | None
+    others: Mapping[str, Status]
+
+
+class CaseList:
+    """The studies of a folder in the order of their names, with numbers in them as numbers.
+
+    `reader` are initials: letters, digits, - and _; capitals and small letters are the same.
+
+    Raises InputRefused (`path-missing`, `path-unreadable`; `dataset-invalid` where the folder holds
+    no study, or two of one name), ValueError for initials that make no folder name.
+    """
+
+    def __init__(self, studies: Path, out: Path, reader: str) -> None:
+        self.reader = initials(reader)
+        self.out = out
+        own = out.resolve()  # it may lie among the studies
+        self.cases = tuple(one for one in list_studies(studies) if one.path.resolve() != own)
+        self._by_id = {case.id: case for case in self.cases}
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def case(self, case_id: str) -> Case:
+        """The case of an id; ValueError where there is none."""
+        if case_id not in self._by_id:
+            msg = f"there is no case {case_id!r}"
+            raise ValueError(msg)
+        return self._by_id[case_id]
+
+    def folder(self, case_id: str, reader: str | None = None) -> Path:
+        """Where a reader's work on a case is kept (None: this reader's)."""
+        who = self.reader if reader is None else initials(reader)
+        return self.out / self.case(case_id).id / who
+
+    def readers(self, case_id: str) -> list[str]:
+        """Who has a folder for a case, in alphabetical order."""
+        folder = self.out / self.case(case_id).id
+        if not folder.is_dir():
+            return []
+        named = (one.name for one in folder.iterdir() if one.is_dir())
+        return sorted(name for name in named if not name.startswith("."))
+
+    def status(self, case_id: str, reader: str | None = None) -> Status:
+        """What a reader said of a case; "to do" until he said something.
+
+        Raises InputRefused (`file-corrupt`, `path-unreadable`).
+        """
+        path = self.folder(case_id, reader) / STATUS_FILE
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))["status"]
+        except FileNotFoundError:
+            return "to do"
+        except DAMAGE as error:
+            raise damaged(STATUS_FILE, f"of case {case_id} cannot be read") from error
+        except OSError as error:
+            detail = f"cannot be read ({error.strerror})"
+            raise InputRefused("path-unreadable", case_id, detail, "check permissions") from error
+        found = next((one for one in STATUSES if one == said), None)
+        if found is None:
+            raise damaged(STATUS_FILE, f"of case {case_id} says {said!r}")
+        return found
+
+    def set_status(self, case_id: str, status: Status) -> None:
+        """Say how far this reader is with a case. Raises OutputError."""
+        if status not in STATUSES:
+            msg = f"a status is one of {', '.join(STATUSES)}; got {status!r}"
+            raise ValueError(msg)
+        folder = writable_folder(self.folder(case_id))
+        said = {"version": VERSION, "status": status, "reader": self.reader, "time": utc_now()}
+        with atomic_path(folder / STATUS_FILE) as temporary:
+            temporary.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+    def rows(self) -> list[CaseRow]:
+        """The whole list as it stands on the disk."""
+        return [
+            CaseRow(
+                case,
+                self.status(case.id),
+                find_session(self.folder(case.id)),
+                {
+                    other: self.status(case.id, other)
+                    for other in self.readers(case.id)
+                    if other != self.reader
+                },
+            )
+            for case in self.cases
+        ]
+
+    def counts(self) -> dict[Status, int]:
+        """How many cases have each status of this reader."""
+        found = [self.status(case.id) for case in self.cases]
+        return {status: found.count(status) for status in STATUSES}
+
+    def step(
+        self, by: Literal[1, -1], case_id: str | None = None, *, status: Status | None = None
+    ) -> Case | None:
+        """The next (1) or previous (-1) case, of a status if one is given; None at the end."""
+        places = range(len(self.cases)) if by > 0 else range(len(self.cases) - 1, -1, -1)
+        here = None if case_id is None else self.cases.index(self.case(case_id))
+        for place in places:
+            beyond = here is None or (place - here) * by > 0
+            if beyond and status in (None, self.status(self.cases[place].id)):
+                return self.cases[place]
+        return None
+
+    def read_volume(self, case_id: str, source: Mapping[str, Any] | None = None) -> Volume:
+        """The image of a case; `source` as in `Session.begin` (None: as the session says).
+
+        Raises InputRefused as `medseg.read` does.
+        """
+        case = self.case(case_id)
+        if source is None:
+            found = find_session(self.folder(case_id))
+            source = {} if found is None else found.saved.source
+        return read(case.path, **{name: source[name] for name in _CHOICES if name in source})
+
+    def open(
+        self,
+        case_id: str,
+        volume: Volume,
+        output: Instances | None = None,
+        *,
+        source: Mapping[str, Any] | None = None,
+        options: MeasureOptions | None = None,
+    ) -> Session:
+        """This reader's session on a case: as it was left, or a new one on a model's `output`.
+
+        Raises OutputError and InputRefused as `Session` does, ValueError where there is none yet
+        and no output is given.
+        """
+        folder = self.folder(case_id)
+        if find_session(folder) is not None:
+            return Session.resume(volume, folder, self.reader, options=options)
+        if output is None:
+            msg = f"case {case_id!r} has no session yet: it begins with a model's output"
+            raise ValueError(msg)
+        return Session.begin(
+            volume, output, self.reader, folder=folder, source=source, options=options
+        )
+
+    def finish(self, case_id: str, session: Session, status: Status = "done") -> Case | None:
+        """Save, set the status, close, and say which case to do comes next (None: none is left).
+
+        Looked for behind this case first, then from the beginning. Raises OutputError.
+        """
+        session.close()
+        self.set_status(case_id, status)
+        return self.step(1, case_id, status="to do") or self.step(1, status="to do")
+
+
+def list_studies(folder: Path) -> tuple[Case, ...]:
+    """The studies in a folder: its folders, and its image files; hidden ones are passed over.
+
+    Files of segments (.seg.nrrd) are none.
+
+    Raises InputRefused as `CaseList` does.
+    """
+    must_exist(folder)
+    if not folder.is_dir():
+        detail, remedy = "is a file", "give the folder that holds the studies"
+        raise InputRefused("dataset-invalid", folder.name, detail, remedy)
+    found: dict[str, Case] = {}
+    for entry in sorted(folder.iterdir()):
+        name = _case_id(entry)
+        if name is None:
+            continue
+        if name.casefold() in found:  # on some systems the two would share a folder
+            detail = f"{found[name.casefold()].path.name} and {entry.name} are one case by name"
+            raise InputRefused("dataset-invalid", name, detail, "rename one of the two")
+        found[name.casefold()] = Case(name, entry)
+    if not found:
+        detail = "holds no study"
+        remedy = "give the folder that holds a DICOM folder or an image file for each study"
+        raise InputRefused("dataset-invalid", folder.name, detail, remedy)
+    return tuple(sorted(found.values(), key=lambda case: _natural(case.id)))
+
+
+def initials(reader: str) -> str:
+    """A reader's initials in capitals, fit for a folder's name; ValueError where they are not."""
+    text = unicodedata.normalize("NFC", reader.strip()).upper()
+    letters = bool(text) and all(letter.isalnum() or letter in "-_" for letter in text)
+    if not letters or len(text) > _LONGEST_INITIALS or _RESERVED.fullmatch(text):
+        msg = (
+            f"a reader's initials are up to {_LONGEST_INITIALS} letters, digits, - or _; "
+            f"got {reader!r}"
+        )
+        raise ValueError(msg)
+    return text
+
+
+def _case_id(entry: Path) -> str | None:
+    if entry.name.startswith("."):
+        return None
+    if entry.is_dir():
+        return entry.name
+    if has_suffix(entry, ".seg.nrrd", *_SECOND_HALVES) or not has_suffix(entry, *IMAGE_SUFFIXES):
+        return None
+    longest = max((one for one in IMAGE_SUFFIXES if has_suffix(entry, one)), key=len)
+    return entry.name[: -len(longest)] or None
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
