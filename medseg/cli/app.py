@@ -21,6 +21,7 @@ from medseg.cli.options import DEBUG
 from medseg.cli.phantom import phantom
 from medseg.cli.segment import segment
 from medseg.cli.train import train
+from medseg.cli.view import view
 
 app = typer.Typer(
     name="medseg",
@@ -29,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
 )
-for command in (segment, measure, evaluate, inspect, convert, train, check_data, phantom):
+for command in (segment, measure, evaluate, inspect, convert, view, train, check_data, phantom):
     app.command(cls=Command, no_args_is_help=True, epilog=EXIT_CODES)(command)
 app.add_typer(models)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -76,12 +77,12 @@ def without_doubles(found: Sequence[WindowInstance], iou: float) -> list[WindowI
     `ONE_OBJECT` where that is of another class. Only pairs whose boxes meet are compared.
     """
     ordered = sorted(found, key=lambda one: -one.score)
-    classes = _classes(ordered)
+    classes, masks = _classes(ordered), [solid(one) for one in ordered]
     dropped = np.zeros(len(ordered), dtype=bool)
     for better, worse in _meeting_pairs(ordered):
         if not dropped[better] and not dropped[worse]:
             most = iou if classes[better] == classes[worse] else max(iou, ONE_OBJECT)
-            dropped[worse] = mask_iou(ordered[better], ordered[worse]) > most
+            dropped[worse] = mask_iou(masks[better], masks[worse]) > most
     return [item for item, gone in zip(ordered, dropped, strict=True) if not gone]
 
 
@@ -103,21 +104,29 @@ def _classes(found: Sequence[WindowInstance]) -> NDArray[np.int64]:
     return np.array([one.class_id for one in found], dtype=np.int64)
 
 
-def mask_iou(one: WindowInstance, other: WindowInstance) -> float:
+class Solid(NamedTuple):
+    """An object's mask: its box, where in it the object is, and how many voxels that are."""
+
+    box: Box
+    mask: NDArray[np.bool_]
+    voxels: int
+
+
+def solid(one: WindowInstance) -> Solid:
+    """The mask of an object, to be compared with many others."""
+    mask = one.probability > 0.5
+    return Solid(one.box, mask, int(np.count_nonzero(mask)))
+
+
+def mask_iou(one: Solid, other: Solid) -> float:
     """Intersection over union of two objects' masks; 0 where their boxes do not meet."""
     both = shared_voxels(one, other)
     if not both:
         return 0.0
-    return both / (voxel_count(one) + voxel_count(other) - both)
+    return both / (one.voxels + other.voxels - both)
 
 
-def shared_voxels(one: WindowInstance, other: WindowInstance) -> int:
+def shared_voxels(one: Solid, other: Solid) -> int:
     """Voxels that lie in both masks."""
     inner, other_inner = common_part(one.box, other.box)
-    shared = (one.probability[inner] > 0.5) & (other.probability[other_inner] > 0.5)
-    return int(np.count_nonzero(shared))
-
-
-def voxel_count(one: WindowInstance) -> int:
-    """Voxels of an object's mask."""
-    return int(np.count_nonzero(one.probability > 0.5))
+    return int(np.count_nonzero(one.mask[inner] & other.mask[other_inner]))

@@ -14,7 +14,7 @@ from medseg.heads.window_objects import (
     mask_iou,
     pairs_of_a_class,
     shared_voxels,
-    voxel_count,
+    solid,
     window_instance,
     without_doubles,
 )
@@ -171,13 +171,13 @@ def _without_pieces(
     """The well seen first, by falling score, without doubles and pieces; with how well seen."""
     ordered = sorted(objects, key=lambda one: (one[1] < WELL_SEEN, -one[0].score))
     items = [item for item, _ in ordered]
-    dropped = np.zeros(len(items), dtype=bool)
+    masks, dropped = [solid(item) for item in items], np.zeros(len(items), dtype=bool)
     for better, worse in pairs_of_a_class(items):
         if dropped[better] or dropped[worse]:
             continue
-        one, other = items[better], items[worse]
+        one, other = masks[better], masks[worse]
         dropped[worse] = mask_iou(one, other) > double_iou or (
-            ordered[worse][1] < WELL_SEEN and shared_voxels(one, other) > PIECE * voxel_count(other)
+            ordered[worse][1] < WELL_SEEN and shared_voxels(one, other) > PIECE * other.voxels
         )
     left = [item for item, gone in zip(items, dropped, strict=True) if not gone]
     return without_doubles(left, double_iou)  # of two classes too

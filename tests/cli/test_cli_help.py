@@ -10,7 +10,17 @@ from importlib.metadata import version
 import pytest
 
 HEAVY = ("torch", "monai", "pandas", "SimpleITK", "numpy", "pydicom", "matplotlib", "numba")
-COMMANDS = ("segment", "measure", "evaluate", "inspect", "models", "train", "check-data", "phantom")
+COMMANDS = (
+    "segment",
+    "measure",
+    "evaluate",
+    "inspect",
+    "models",
+    "train",
+    "check-data",
+    "phantom",
+    "view",
+)
 
 SCRIPT = """
 import json, sys

@@ -111,12 +111,12 @@ class CenterOffsetNetwork(nn.Module):
         """Background and organs, then lesions."""
         return (1 + self.organs if self.organs else 0) + self.lesions
 
-    def forward(self, pyramid: Sequence[Tensor]) -> CenterOffset:
-        """Everything but the refinement, at the pyramid's resolution."""
+    def forward(self, pyramid: Sequence[Tensor], *, votes: bool = True) -> CenterOffset:
+        """Everything but the refinement, at the pyramid's resolution; centres where `votes`."""
         logits = self.classify(pyramid[self.coarse_level])
         organ, lesion = self.split(logits)
         centre = offset = None
-        if self.votes:
+        if self.votes and votes:
             tower = self.tower(pyramid[self.level])
             centre = self.centre(tower)
             offset = self.offset(tower) * self.offset_unit_mm

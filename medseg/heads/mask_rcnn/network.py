@@ -92,7 +92,8 @@ class MaskRCNNNetwork(nn.Module):
         if len(self.enter) > 1:
             features = features + repeat_up(self.enter[1](pyramid[self.level + 1]))
         objectness, class_logits, changes = self.propose(pyramid)
-        return MaskRCNN(self.dense(pyramid), objectness, class_logits, changes, features)
+        dense = self.dense(pyramid, votes=self.training)  # centres only help to learn
+        return MaskRCNN(dense, objectness, class_logits, changes, features)
 
     def refine(
         self, image: Tensor, raw: MaskRCNN, targets: Sequence[WindowTarget] | None = None

@@ -81,7 +81,8 @@ class YolactNetwork(nn.Module):
         """Everything but what is at full resolution."""
         found = self.detector(pyramid)
         mask = in_float32(self.mask, found.tower)
-        return Yolact(self.dense(pyramid), found, mask[:, :-1], mask[:, -1])
+        dense = self.dense(pyramid, votes=self.training)  # centres only help to learn
+        return Yolact(dense, found, mask[:, :-1], mask[:, -1])
 
     def refine(
         self, image: Tensor, raw: Yolact, targets: Sequence[WindowTarget] | None = None

@@ -1,0 +1,56 @@
+"""What File > Open Sample > medseg holds: the real samples of the package, and a phantom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from medseg import samples
+from medseg.io import read, read_instances
+from medseg.phantom import make_phantom
+from medseg_napari.view.adapter import open_viewer
+from medseg_napari.view.facts import StudySource
+from medseg_napari.view.layer_data import image_data, labels_data
+from medseg_napari.view.study_view import attach
+
+if TYPE_CHECKING:
+    from medseg_napari.view.layer_data import LayerData
+
+_PHANTOM_SEED = 1
+
+
+def hippocampus() -> list[LayerData]:
+    """The MR study of a hippocampus, as a DICOM series."""
+    folder = samples.path("hippocampus_crop_study1")
+    volume = read(folder)
+    source = StudySource(str(folder), str(volume.meta["series"]))
+    return _shown([image_data(volume, name="hippocampus MR", source=source)])
+
+
+def lung_nodule() -> list[LayerData]:
+    """The CT crop with the nodule that radiologists outlined."""
+    folder = samples.path("lung_nodule_crop")
+    image, labels = folder / "image.nii.gz", folder / "label.nii.gz"
+    volume = read(image, modality="CT", unit="HU")
+    nodule = read_instances(labels)
+    return _shown(
+        [
+            image_data(volume, name="lung nodule CT", source=StudySource(str(image))),
+            labels_data(nodule, name="nodule", source=StudySource(str(labels))),
+        ]
+    )
+
+
+def phantom() -> list[LayerData]:
+    """A made CT of organs and lesions that touch, overlap and nest, with its truth."""
+    made = make_phantom(_PHANTOM_SEED)
+    return _shown(
+        [image_data(made.volume, name="phantom CT"), labels_data(made.truth, name="truth")]
+    )
+
+
+def _shown(data: list[LayerData]) -> list[LayerData]:
+    """The layers, with letters and scale bar in the window that they are opened in."""
+    viewer = open_viewer()
+    if viewer is not None:
+        attach(viewer)
+    return data

@@ -1,0 +1,109 @@
+"""What napari saves with medseg: on the image's own grid, in its own orientation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medseg.errors import OutputError
+from medseg.io import same_place, write
+from medseg.io.formats import has_suffix
+from medseg.io.tables import write_table
+from medseg.types import Instances, Volume
+from medseg_napari.view.adapter import open_viewer
+from medseg_napari.view.facts import KEY, LayerFacts
+from medseg_napari.view.layer_data import taken_as_instances
+from medseg_napari.view.objects import as_painted
+from medseg_napari.view.opening import open_images
+from medseg_napari.view.placement import Placement
+
+
+def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Save a labels layer as a label map (.nii, .nii.gz, .nrrd, .mha), .seg.nrrd, or its measures.
+
+    The objects that the layer stands for are saved, with what was painted in napari since. A label
+    map holds one object a voxel: objects that overlap need .seg.nrrd. A .csv has a row an object,
+    with intensities where its image is open.
+
+    Raises OutputError (`place-unknown` for a layer that lies on no image of medseg, `overlap`, and
+    as `medseg.write` does).
+    """
+    place = Path(path)
+    instances = objects_of_layer(np.asarray(data), attributes)
+    if has_suffix(place, ".csv"):
+        from medseg.measurement import measure
+
+        write_table(measure(instances, _image_of(instances)), place)
+        return [path]
+    try:
+        write(instances, place)
+    except OutputError as error:
+        if error.code != "overlap":
+            raise
+        remedy = "save it as .seg.nrrd, which keeps both"
+        raise OutputError(error.code, error.subject, error.detail, remedy) from error
+    return [path]
+
+
+def write_image(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Save an image layer of medseg as .nii, .nii.gz, .nrrd or .mha: the voxels as they were read.
+
+    Raises OutputError (`place-unknown`, and as `medseg.write` does).
+    """
+    facts = _facts(attributes)
+    if facts is None or facts.volume is None:
+        raise _unknown(str(attributes.get("name", "image")))
+    array = facts.placement.to_own(np.asarray(data))
+    write(replace(facts.volume, array=array), path)
+    return [path]
+
+
+def objects_of_layer(data: Any, attributes: Mapping[str, Any]) -> Instances:
+    """The instances that a labels layer stands for, on the image's own grid.
+
+    Raises OutputError `place-unknown` where nothing says where its voxels lie in the patient.
+    """
+    facts = _facts(attributes)
+    if facts is not None and facts.instances is not None:
+        return as_painted(facts.instances, facts.placement, data)
+    placement = facts.placement if facts is not None else _placement_of(data, attributes)
+    return taken_as_instances(data, placement)
+
+
+def _facts(attributes: Mapping[str, Any]) -> LayerFacts | None:
+    found = attributes.get("metadata", {}).get(KEY)
+    return found if isinstance(found, LayerFacts) else None
+
+
+def _placement_of(data: Any, attributes: Mapping[str, Any]) -> Placement:
+    """The place of the open image that a layer made in napari lies on, voxel by voxel."""
+    for image in open_images(open_viewer()):
+        placement = image.placement
+        if (
+            placement.shown.shape == data.shape
+            and np.allclose(attributes.get("scale", ()), placement.scale_mm, rtol=1e-6)
+            and np.allclose(attributes.get("translate", ()), placement.translate_mm, atol=1e-3)
+        ):
+            return placement
+    raise _unknown(str(attributes.get("name", "labels")))
+
+
+def _image_of(instances: Instances) -> Volume | None:
+    """The open image on whose grid the instances lie."""
+    for image in open_images(open_viewer()):
+        if image.volume is not None and same_place(instances.geometry, image.volume.geometry):
+            return image.volume
+    return None
+
+
+def _unknown(name: str) -> OutputError:
+    return OutputError(
+        code="place-unknown",
+        subject=name,
+        detail="the layer lies on no image that medseg opened: its place in the patient is unknown",
+        remedy="open the image with medseg, and draw on a layer of the same shape and scale",
+    )
