@@ -19,6 +19,7 @@ from medseg.errors import InputRefused
 from medseg.io import check_values, read, read_instances, require_same_grid
 from medseg.measurement.components import split_components
 from medseg.phantom import Phantom, nested_lesions, touching_lesions
+from medseg.phantom.lobed import lobed_lesions
 from medseg.phantom.toy import toy_cubes
 from medseg.training.recipe import DecathlonData, FolderData, Generator, PhantomData, Recipe
 from medseg.types import InputWarning, Instance, Instances, Modality, Shape, Volume
@@ -31,6 +32,7 @@ GENERATORS: Mapping[Generator, Callable[..., Phantom]] = MappingProxyType(
         "touching_lesions": touching_lesions,
         "nested_lesions": nested_lesions,
         "toy_cubes": toy_cubes,
+        "lobed_lesions": lobed_lesions,
     }
 )
 """What makes the phantoms that a recipe may name, from a seed and a `shape`."""

@@ -30,7 +30,7 @@ Positive = Annotated[float, Field(gt=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Axis = Literal["z", "y", "x"]
 CaseIds = tuple[str, ...]
-Generator = Literal["touching_lesions", "nested_lesions", "toy_cubes"]
+Generator = Literal["touching_lesions", "nested_lesions", "toy_cubes", "lobed_lesions"]
 """Phantoms that a recipe may name."""
 
 UNTRAINED = TrainingData(name="not trained", cases=0, minutes=0.0, device="none")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cli_cases import MODEL, Outcome, bright_array, find_bright, save_nifti, threshold_card
-from evaluate_cases import blocks
+from cli_evaluate_cases import blocks
 
 import medseg.inference
 import medseg.models

@@ -10,7 +10,7 @@ from shutil import copyfile
 import numpy as np
 import pytest
 from cli_cases import save_nifti
-from evaluate_cases import FAST, SHAPE, blocks, figures
+from cli_evaluate_cases import FAST, SHAPE, blocks, figures
 
 
 def test_the_main_figures_are_printed_with_how_they_were_counted(run, pred, ref) -> None:

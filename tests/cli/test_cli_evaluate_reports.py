@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from cli_cases import save_nifti
-from evaluate_cases import FAST, SHAPE, blocks
+from cli_evaluate_cases import FAST, SHAPE, blocks
 
 from medseg.evaluation import Evaluation
 from medseg.evaluation.report import FILES

@@ -1,0 +1,100 @@
+"""The current object in a layer of its own: outlined, and edited whatever overlaps it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medseg.types import Box, Instance
+from medseg_napari.controller_keys import bind_undo
+from medseg_napari.view.adapter import forget_strokes
+from medseg_napari.view.facts import placement_keywords
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+    from medseg_napari.controller import Controller
+
+NAME = "current object"
+_OUTLINE = (1.0, 1.0, 0.2, 1.0)
+_CLEAR = (0.0, 0.0, 0.0, 0.0)
+_WIDTH = 1
+
+
+class CurrentLayer:
+    """A labels layer that holds the mask of one object, its value the id.
+
+    As it holds nothing else, a stroke in it can take nothing from others. Pages of its array that
+    are never written take no memory.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._box: Box | None = None
+        self._item: Instance | None = None
+        self.layer: Labels | None = None
+
+    def show(self, item: Instance | None, *, anew: bool = False) -> None:
+        """Let the layer hold an object as it is now, or nothing; `anew` even where it does."""
+        if (item is self._item and not anew) or (item is None and self.layer is None):
+            return
+        layer = self._there()
+        self._item = item
+        if self._box is not None:
+            layer.data[self._box] = 0
+            self._box = None
+        if item is not None:
+            self._box = self._controller.placement.shown_box(item.box)
+            mask = self._controller.placement.shown_mask(item.mask)
+            layer.data[self._box][mask] = item.id
+            layer.selected_label = item.id
+        forget_strokes(layer)
+        layer.refresh()
+
+    def ready(self, number: int | None = None) -> Labels:
+        """The layer, active, for tools that paint in it; with `number` empty and painting that."""
+        layer = self._there()
+        if number is not None:
+            self.show(None, anew=True)
+            layer.selected_label = number
+        self._controller.viewer.layers.selection.active = layer
+        return layer
+
+    def forget(self) -> None:
+        """The layer was taken away by hand; the next object gets a new one."""
+        self.layer, self._box, self._item = None, None, None
+
+    def close(self, viewer: ViewerModel) -> None:
+        """Take the layer away."""
+        viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+        layer, self.layer, self._box, self._item = self.layer, None, None, None
+        if layer is not None and layer in viewer.layers:
+            viewer.layers.remove(layer)
+
+    def _there(self) -> Labels:
+        if self.layer is not None:
+            return self.layer
+        controller, viewer = self._controller, self._controller.viewer
+        active = viewer.layers.selection.active
+        self._box, self._item = None, None
+        self.layer = viewer.add_labels(
+            np.zeros(controller.placement.shown.shape, dtype=np.uint16),
+            name=NAME,
+            colormap={None: _OUTLINE, 0: _CLEAR},
+            opacity=1.0,
+            multiscale=False,
+            **placement_keywords(controller.placement),
+        )
+        viewer.layers.selection.active = active or controller.objects
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
+        self._on_ndisplay()
+        bind_undo(self.layer, controller)
+        controller.brush.listen(self.layer)
+        return self.layer
+
+    def _on_ndisplay(self, _event: object = None) -> None:
+        """Outlines are of slices: in 3D the object is drawn full."""
+        if self.layer is not None:
+            self.layer.contour = _WIDTH if self._controller.viewer.dims.ndisplay == 2 else 0

@@ -1,0 +1,1 @@
+"""Panels: thin, over the session, the view and medseg."""

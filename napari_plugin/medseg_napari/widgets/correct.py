@@ -1,0 +1,238 @@
+"""Panel "Correct": every button is one step of the session, undone by its name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QCloseEvent, QKeyEvent, QKeySequence
+from qtpy.QtWidgets import QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from medseg_napari.controller import Controller, What, controller_of, watch
+from medseg_napari.controller_steps import Step
+from medseg_napari.session import named
+from medseg_napari.view.adapter import unwrapped
+from medseg_napari.widgets.correct_forms import (
+    AddForm,
+    DrawForm,
+    ObjectForm,
+    ShapeForm,
+    UndoForm,
+)
+from medseg_napari.widgets.correct_tools import Settings, Tools
+from medseg_napari.widgets.correct_worker import StepRunner
+
+if TYPE_CHECKING:
+    import napari
+
+_SIZE = (440, 680)
+
+
+class CorrectPanel(QWidget):
+    """The panel of a viewer; its tools work on the rows that are chosen."""
+
+    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._viewer = unwrapped(viewer)
+        self._end_listening: Callable[[], None] = _nothing
+        self.controller: Controller | None = None
+        self.tools: Tools | None = None
+        self.settings = Settings()
+        self.runner = StepRunner(self)
+        self.target, self.message = QLabel(""), QLabel("")
+        self.target.setTextFormat(Qt.TextFormat.PlainText)
+        self.message.setWordWrap(True)
+        self.history, self.object, self.shape = UndoForm(), ObjectForm(), ShapeForm()
+        self.draw, self.add = DrawForm(), AddForm()
+        self.forms = (self.object, self.shape, self.draw, self.add)
+        self._lay_out()
+        self._connect()
+        self._end_watching = watch(self._viewer, self._on_bound)
+        self._on_bound(controller_of(self._viewer))
+        self.destroyed.connect(self._end_watching)
+
+    def run(self, step: Step, heavy: bool) -> None:  # noqa: FBT001 - the shape of `Run`
+        """Take a step: at once, or where it is heavy beside the interface."""
+        if self.controller is None:
+            return
+        if self.runner.busy:
+            self.controller.say("wait: a step is being computed")
+        elif not heavy:
+            self._take(step)
+        elif self.runner.start(step, self._take):
+            self.controller.say("computing…")
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 - Qt's
+        """Wait for what is being computed."""
+        self.runner.wait()
+        super().closeEvent(event)
+
+    def _take(self, step: Step) -> None:
+        work = self.controller
+        edit = None if work is None else work.attempt(step)
+        if work is not None and edit is not None and work.apply(edit):
+            work.say(f"{edit.name}: done")
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's
+        """Wide enough for the first columns, narrow enough for a screen of 1280."""
+        return QSize(*_SIZE)
+
+    def _lay_out(self) -> None:
+        inner = QWidget()
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(0, 0, 6, 0)
+        column.setSpacing(8)
+        for form in self.forms:
+            column.addWidget(form)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        layout.addWidget(self.target)
+        layout.addWidget(self.history)
+        layout.addWidget(scroll, 1)
+        layout.addWidget(self.message)
+
+    def _connect(self) -> None:
+        self.history.undo.clicked.connect(self._on_undo)
+        self.history.redo.clicked.connect(self._on_redo)
+        for form in self.forms:
+            form.pressed.connect(self._on_pressed)
+            form.changed.connect(self._on_changed)
+        self.runner.busy_changed.connect(self._on_busy)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Keep undo and redo from the window's menus."""
+        override = event is not None and event.type() == QEvent.Type.ShortcutOverride
+        if event is not None and override and self._action_of(event) is not None:
+            event.accept()
+            return True
+        return bool(super().event(event))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's
+        """Undo and redo by key, wherever in the panel the focus is."""
+        action = self._action_of(event)
+        if action is None:
+            super().keyPressEvent(event)
+        else:
+            action()
+
+    def _action_of(self, event: QEvent | None) -> Callable[[], None] | None:
+        if not isinstance(event, QKeyEvent):
+            return None
+        if event.matches(QKeySequence.StandardKey.Undo):
+            return self._on_undo
+        return self._on_redo if event.matches(QKeySequence.StandardKey.Redo) else None
+
+    def _on_undo(self) -> None:
+        if self.controller is not None:
+            self.controller.undo()
+
+    def _on_redo(self) -> None:
+        if self.controller is not None:
+            self.controller.redo()
+
+    def _on_bound(self, controller: Controller | None) -> None:
+        self.runner.wait()
+        self._end_listening()
+        self._end_listening = _nothing
+        self.controller, self.tools = controller, None
+        there = controller is not None
+        for form in (*self.forms, self.history):
+            form.setEnabled(there)
+        if controller is None:
+            self.target.setText("No review yet: begin one in the panel Lesions.")
+            self.message.setText("")
+            return
+        least_mm = min(controller.session.instances.geometry.spacing_mm)
+        self.shape.by_mm.setValue(max(self.shape.by_mm.value(), math.ceil(10 * least_mm) / 10))
+        self.tools = Tools(controller, self.settings, self.run)
+        self._end_listening = controller.subscribe(self._on_told)
+        self._on_changed()
+        self._on_told("change")
+
+    def _on_told(self, what: What) -> None:
+        work = self.controller
+        if work is None:
+            return
+        if what == "message":
+            self.message.setText(work.message)
+            return
+        session = work.session
+        chosen = [session.instance(number) for number in work.chosen]
+        one = chosen[0] if len(chosen) == 1 else None
+        words = named("", chosen).strip() if chosen else "nothing is selected"
+        self.target.setText(words if one is None else f"{words}: {one.class_name}")
+        if what == "change":
+            self.history.show_names(session.undo_name, session.redo_name)
+        self.object.offer(
+            [item.name for item in session.instances.classes],
+            None if one is None else one.class_name,
+            several=len(chosen) > 1,
+        )
+        lesions = [item.name for item in session.instances.classes if item.kind == "lesion"]
+        self.draw.offer(lesions)
+        self.draw.show_radius(work.brush.radius_mm)
+
+    def _on_pressed(self, name: str) -> None:
+        work, tools = self.controller, self.tools
+        if work is None or tools is None:
+            return
+        if name in ("paint", "erase", "new", "stop"):
+            self._on_brush(work, name)
+            return
+        actions = {
+            "delete": tools.delete,
+            "merge": lambda: tools.merge(self.object.merge_class()),
+            "parts": tools.split_parts,
+            "clicks": tools.split_by_clicks,
+            "class": lambda: tools.change_class(self.object.class_name()),
+            "grow": lambda: tools.grow(1),
+            "shrink": lambda: tools.grow(-1),
+            "smooth": tools.smooth,
+            "holes": tools.fill_holes,
+            "slice holes": lambda: tools.fill_holes(by_slice=True),
+            "largest": tools.keep_largest,
+            "interpolate": tools.interpolate,
+            "add": tools.add_by_click,
+        }
+        actions[name]()
+
+    def _on_brush(self, work: Controller, name: str) -> None:
+        if name == "stop":
+            work.brush.stop()
+        else:
+            work.brush.start("erase" if name == "erase" else "paint", new=name == "new")
+
+    def _on_changed(self) -> None:
+        """Take over what the fields say."""
+        self.settings.by_mm = self.shape.by_mm.value()
+        self.settings.sigma_mm = self.shape.sigma_mm.value()
+        self.settings.reach_mm = self.add.reach_mm.value()
+        self.settings.tolerance = self.add.tolerance_value()
+        self.settings.keep_out = self.draw.keep_out.isChecked()
+        self.settings.by_image = self.object.by_image.isChecked()
+        work = self.controller
+        if work is not None:
+            work.brush.keep_out = self.draw.keep_out.isChecked()
+            work.brush.class_name = self.draw.class_name() or None
+            if abs(work.brush.radius_mm - self.draw.radius_mm.value()) > 1e-6:
+                work.brush.resize(self.draw.radius_mm.value())
+            if work.brush.ball != self.draw.ball.isChecked():
+                work.brush.shape(ball=self.draw.ball.isChecked())
+
+    def _on_busy(self) -> None:
+        for form in (*self.forms, self.history):
+            form.setEnabled(not self.runner.busy)
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,131 @@
+"""Where the work on a study is kept, and what of it lies there from before; without Qt.
+
+`<folder of the study>/medseg/<study>/<reader>`: as `CaseList` has it for that folder, so that the
+Cases panel finds what was begun from a single study, and the other way round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medseg.errors import InputRefused
+from medseg_napari.session import find_session
+from medseg_napari.session.cases import initials
+from medseg_napari.session.store import Found
+from medseg_napari.view.facts import LayerFacts, facts_of
+from medseg_napari.view.opening import stem
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+OUT = "medseg"
+CASE_KEY = "medseg_case"
+"""In a layer's metadata: the folder of all readers' work on its case, where a list says so."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A session that a person may go on with; `problem` says why it cannot be read."""
+
+    folder: Path
+    found: Found | None
+    problem: str = ""
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it can be opened now."""
+        return self.found is not None and not self.found.in_use
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it was left without being closed, as after a crash."""
+        return self.found is not None and self.found.crashed
+
+    @property
+    def words(self) -> str:
+        """What is asked."""
+        if self.found is None:
+            return f"The session of {self.folder.name} cannot be read: {self.problem}"
+        saved, steps = self.found.saved, self.found.steps
+        count = "1 step" if steps == 1 else f"{steps} steps"
+        what = f"{saved.reader}'s session ({count}, last {_moment(self.found.last_time)})"
+        if self.found.in_use:
+            return f"{what} is open in another window."
+        lost = " The step that was being written is lost." if self.found.torn else ""
+        if self.is_unfinished:
+            return f"{what} was not closed: the program ended before.{lost} Go on with it?"
+        return f"{what} is there. Go on with it?"
+
+
+def default_folder(layer: Layer, reader: str) -> Path | None:
+    """Where a reader's work on a layer's study is kept unless he says otherwise.
+
+    None where the study has no path, or the initials are none yet.
+    """
+    base = study_folder(layer)
+    try:
+        return None if base is None else base / initials(reader)
+    except ValueError:
+        return None
+
+
+def study_folder(layer: Layer) -> Path | None:
+    """The folder of all readers' work on a study; None where the study has no path.
+
+    A study that was chosen among several in one folder has one of its own.
+    """
+    if CASE_KEY in layer.metadata:
+        return Path(layer.metadata[CASE_KEY])
+    facts = facts_of(layer)
+    if facts is None or facts.source.path is None:
+        return None
+    source, path = facts.source, Path(facts.source.path).absolute()
+    name = stem(path)
+    if source.volume is not None:
+        name = f"{name}-{source.series or 'series'}-{source.volume}"
+    return path.parent / OUT / name
+
+
+def session_source(facts: LayerFacts) -> dict[str, Any]:
+    """What a session keeps to find its image again, in the words of `medseg.read`."""
+    found = facts.source.as_dict()
+    if facts.volume is not None and facts.volume.unit == "SUVbw":
+        found["pet"] = "SUVbw"  # PET is opened so; read otherwise, its measures would differ
+    return found
+
+
+def offers(layer: Layer) -> list[Offer]:
+    """What lies there from before, unfinished work first, then the latest."""
+    base = study_folder(layer)
+    if base is None or not base.is_dir():
+        return []
+    folders = sorted(one for one in base.iterdir() if one.is_dir())
+    found = [one for one in map(offer_of, folders) if one is not None]
+    found.sort(key=lambda one: "" if one.found is None else one.found.last_time, reverse=True)
+    return sorted(found, key=lambda one: not one.is_unfinished)
+
+
+def offer_of(folder: Path) -> Offer | None:
+    """What lies in a folder; None where it holds no session."""
+    try:
+        found = find_session(folder)
+    except InputRefused as refused:
+        return Offer(folder, None, str(refused))
+    return None if found is None else Offer(folder, found)
+
+
+def _moment(time: str) -> str:
+    """A time of the log as people read it: the day and the minute, in UTC."""
+    return f"{time[:10]} {time[11:16]} UTC"
+
+
+def free_folder(folder: Path) -> Path:
+    """A folder for the same reader beside the study's own, in which no session lies yet."""
+    number = 2
+    while True:
+        other = folder.parent.with_name(f"{folder.parent.name}-{number}") / folder.name
+        if offer_of(other) is None:
+            return other
+        number += 1

@@ -1,0 +1,52 @@
+"""A session brought to a viewer: its objects as a layer, bound to the panels; needs no Qt."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from medseg_napari.controller import Controller, bind
+from medseg_napari.session import Filter, Session
+from medseg_napari.view.facts import StudySource
+from medseg_napari.view.layer_data import labels_data
+from medseg_napari.view.opening import add_layers
+from medseg_napari.widgets.preferences import Preferences
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+def show_session(
+    viewer: ViewerModel,
+    session: Session,
+    *,
+    name: str,
+    source: StudySource,
+    wishes: Preferences | None = None,
+) -> Controller:
+    """Add a layer with a session's objects and bind the session; another one is closed.
+
+    With `wishes.min_volume_ml` smaller objects are hidden, by the filter that the table shows.
+    Raises InputRefused (`labels-not-integer`) for an id above 65535.
+    """
+    data = labels_data(session.instances, name=name, source=source)
+    layer = add_layers(viewer, [data])[0]
+    controller = bind(viewer, session, layer)
+    if wishes is not None and wishes.min_volume_ml > 0:
+        controller.show(filter=Filter(volume_ml=(wishes.min_volume_ml, math.inf)))
+    return controller
+
+
+def remarks(session: Session, controller: Controller) -> list[str]:
+    """What the reader should know of a session that was just brought to him, a line each."""
+    image = () if session.volume is None else session.volume.warnings
+    said = dict.fromkeys([*session.instances.warnings, *image, *session.notes])
+    lines = [f"{detail} [{code}]" for code, detail in said]
+    hidden = len(session.instances) - len(session.selection.ids)
+    if hidden:
+        least = controller.session.selection.filter.volume_ml
+        why = "" if least is None else f" of less than {least[0]:g} ml"
+        lines.append(f"{hidden} objects{why} are hidden, none is deleted: see the table's filter")
+    if session.store is None:
+        lines.append("this work is not kept on the disk: no folder was given")
+    return lines
