@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QCloseEvent, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -23,6 +23,7 @@ from medseg_napari.widgets.correct_forms import (
 )
 from medseg_napari.widgets.correct_tools import Settings, Tools
 from medseg_napari.widgets.correct_worker import StepRunner
+from medseg_napari.widgets.own_keys import OwnKeys
 
 if TYPE_CHECKING:
     import napari
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _SIZE = (440, 680)
 
 
-class CorrectPanel(QWidget):
+class CorrectPanel(OwnKeys, QWidget):
     """The panel of a viewer; its tools work on the rows that are chosen."""
 
     def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -109,25 +110,8 @@ class CorrectPanel(QWidget):
             form.changed.connect(self._on_changed)
         self.runner.busy_changed.connect(self._on_busy)
 
-    def event(self, event: QEvent | None) -> bool:
-        """Keep undo and redo from the window's menus."""
-        override = event is not None and event.type() == QEvent.Type.ShortcutOverride
-        if event is not None and override and self._action_of(event) is not None:
-            event.accept()
-            return True
-        return bool(super().event(event))
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's
-        """Undo and redo by key, wherever in the panel the focus is."""
-        action = self._action_of(event)
-        if action is None:
-            super().keyPressEvent(event)
-        else:
-            action()
-
-    def _action_of(self, event: QEvent | None) -> Callable[[], None] | None:
-        if not isinstance(event, QKeyEvent):
-            return None
+    def action_of(self, event: QKeyEvent) -> Callable[[], object] | None:
+        """Undo and redo."""
         if event.matches(QKeySequence.StandardKey.Undo):
             return self._on_undo
         return self._on_redo if event.matches(QKeySequence.StandardKey.Redo) else None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QEvent, QItemSelection, QItemSelectionModel, Qt, Signal
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, Qt, Signal
 from qtpy.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from medseg_napari.session import Session
+from medseg_napari.widgets.own_keys import OwnKeys
 from medseg_napari.widgets.table_model import LesionTableModel
 
 _ROW_HEIGHT = 22
@@ -27,7 +28,7 @@ _WIDTHS = {
 _WIDTH = 90
 
 
-class LesionTable(QTableView):
+class LesionTable(OwnKeys, QTableView):
     """Rows of a session; `picked` gives the ids that a hand chose, the last one the current."""
 
     picked = Signal(list)
@@ -128,25 +129,8 @@ class LesionTable(QTableView):
         words = key.replace("Control", "Ctrl").replace("-", "+")
         self._keys[QKeySequence(words).toString()] = action
 
-    def event(self, event: QEvent | None) -> bool:
-        """Keep keys of the table from the window's menus."""
-        override = event is not None and event.type() == QEvent.Type.ShortcutOverride
-        if event is not None and override and self._action_of(event) is not None:
-            event.accept()
-            return True
-        return bool(super().event(event))
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's
-        """Act on a key of review; arrows and the like are Qt's."""
-        action = self._action_of(event)
-        if action is None:
-            super().keyPressEvent(event)
-        else:
-            action()
-
-    def _action_of(self, event: QEvent | None) -> Callable[[], object] | None:
-        if not isinstance(event, QKeyEvent):
-            return None
+    def action_of(self, event: QKeyEvent) -> Callable[[], object] | None:
+        """What a key of review does."""
         return self._keys.get(QKeySequence(event.keyCombination()).toString())
 
     def _on_head(self, place: int) -> None:
