@@ -66,7 +66,7 @@ $(VENV)/base.stamp: $(PACKAGING) $(VENV)/made.stamp
 	@touch $@
 
 $(VENV)/test.stamp: $(PACKAGING) $(VENV)/made.stamp
-	$(PIP) install --quiet -c constraints.txt -e '.[test,dev,train]'
+	$(PIP) install --quiet -c constraints.txt -e '.[test,dev,train,batch]'
 	@touch $(VENV)/base.stamp $@
 
 clean:

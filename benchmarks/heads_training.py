@@ -1,4 +1,7 @@
-"""A training of so many minutes, resumable; its steps are planned from a short one's pace."""
+"""A training of so many minutes, resumable; its steps are planned from a short one's pace.
+
+The minutes are those of the processor, on one thread: what else a machine does leaves them alone.
+"""
 
 from __future__ import annotations
 
@@ -60,10 +63,10 @@ def planned(budget: Budget, folder: Path) -> dict[str, Any]:
 
 def seconds_a_step(budget: Budget, folder: Path) -> float:
     """The mean over a short run, which is thrown away."""
-    ends = [time.perf_counter()]
+    ends = [time.process_time()]
 
     def note(_done: int, _total: int) -> None:
-        ends.append(time.perf_counter())
+        ends.append(time.process_time())
 
     train(
         budget.recipe(PACE_STEPS),
@@ -73,6 +76,7 @@ def seconds_a_step(budget: Budget, folder: Path) -> float:
         resume=False,
         progress=note,
         max_minutes=max(budget.minutes / 10, 0.05),
+        clock=time.process_time,
     )
     shutil.rmtree(folder)
     each = [b - a for a, b in pairwise(ends)]
@@ -93,8 +97,9 @@ def trained(budget: Budget, steps: int, folder: Path) -> tuple[Path, Progress]:
             folder,
             data_root=budget.root,
             device="cpu",
-            progress=partial(show_progress, time.monotonic()),
+            progress=partial(show_progress, time.process_time()),
             max_minutes=max(left, 0.0),
+            clock=time.process_time,
         )
     after = load_checkpoint(folder, recipe)
     return package, spent if after is None else after[0]
@@ -103,7 +108,7 @@ def trained(budget: Budget, steps: int, folder: Path) -> tuple[Path, Progress]:
 def show_progress(began: float, done: int, total: int) -> None:
     """A line every 100 steps."""
     if done % 100 == 0:
-        minutes = (time.monotonic() - began) / 60
+        minutes = (time.process_time() - began) / 60
         print(f"  step {done} of {total}, {minutes:.1f} min", flush=True)
 
 

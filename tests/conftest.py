@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,8 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+if find_spec("PyQt6"):  # of two bindings pytest-qt would take PySide6, which has a test of its own
+    os.environ.setdefault("PYTEST_QT_API", "pyqt6")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PARTS = ("medseg", "napari_plugin", "workflows", "pyproject.toml", "setup.cfg", "README.md")
-EXTRAS = {"openvino", "napari", "batch", "train", "bench", "test", "dev"}
+EXTRAS = {"napari", "batch", "train", "bench", "test", "dev"}
 MODEL_FILES = ("card.toml", "weights.safetensors", "recipe.toml", "figures.json", "README.md")
 IMPORTED_AS = {
     "SimpleITK": "simpleitk",
@@ -93,8 +93,10 @@ def test_the_wheel_holds_models_and_samples_whole(wheel: Wheel, repository: Path
     assert sum(name.endswith(".dcm") for name in wheel.names) >= 30
 
 
-def test_the_wheel_holds_the_template_of_the_evaluation_page(wheel: Wheel) -> None:
-    assert "medseg/evaluation/page.html.jinja" in wheel.names
+def test_the_wheel_holds_the_templates_of_pages_and_the_manifest_of_napari(wheel: Wheel) -> None:
+    wanted = {"medseg/evaluation/page.html.jinja", "medseg/evaluation/house.css.jinja"}
+    wanted |= {"medseg_napari/page/case.html.jinja", "medseg_napari/napari.yaml"}
+    assert wanted <= wheel.names
 
 
 def test_models_stay_below_20_megabytes_and_samples_below_2(repository: Path) -> None:
@@ -175,7 +177,15 @@ def test_the_tested_set_pins_every_dependency_plainly(
         assert not set(version) - set("0123456789.post"), line
         pinned[canonicalize_name(name)] = version
     extras = project["optional-dependencies"]
-    wanted = required([*project["dependencies"], *extras["train"], *extras["test"], *extras["dev"]])
+    wanted = required(
+        [
+            *project["dependencies"],
+            *extras["train"],
+            *extras["batch"],
+            *extras["test"],
+            *extras["dev"],
+        ]
+    )
     assert wanted <= set(pinned)
 
 

@@ -56,7 +56,7 @@ def test_the_vocabulary_cannot_be_changed_at_run_time() -> None:
         (InputRefused(*PARTS), 3),
         (ModelError("model-unknown", "nothing", "no such model", "see the list"), 3),
         (OutputError("not-writable", "out", "no permission", "choose another folder"), 1),
-        (MissingExtraError("openvino", "the OpenVINO engine"), 1),
+        (MissingExtraError("batch", "medseg batch"), 1),
     ],
 )
 def test_each_error_ends_the_program_with_its_own_code(error: MedsegError, exit_code: int) -> None:
@@ -72,10 +72,10 @@ def test_an_error_survives_the_way_to_another_process(kind: type[MedsegError]) -
 
 
 def test_a_missing_extra_says_what_to_install() -> None:
-    text = str(MissingExtraError("openvino", "the OpenVINO engine"))
+    text = str(MissingExtraError("batch", "medseg batch"))
     assert text == (
-        "the OpenVINO engine: needs the extra 'openvino' [extra-missing]; "
-        "pip install 'medseg[openvino]' (in a checkout: pip install -e '.[openvino]')"
+        "medseg batch: needs the extra 'batch' [extra-missing]; "
+        "pip install 'medseg[batch]' (in a checkout: pip install -e '.[batch]')"
     )
 
 

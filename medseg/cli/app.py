@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
+from medseg.cli.batch import batch
 from medseg.cli.check_data import check_data
 from medseg.cli.convert import convert
 from medseg.cli.errors import EXIT_CODES, FAILED, Command, reported
@@ -22,6 +23,7 @@ from medseg.cli.phantom import phantom
 from medseg.cli.segment import segment
 from medseg.cli.train import train
 from medseg.cli.view import view
+from medseg.cli.watch import watch
 
 app = typer.Typer(
     name="medseg",
@@ -30,7 +32,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
 )
-for command in (segment, measure, evaluate, inspect, convert, view, train, check_data, phantom):
+for command in (
+    segment,
+    batch,
+    watch,
+    measure,
+    evaluate,
+    inspect,
+    convert,
+    view,
+    train,
+    check_data,
+    phantom,
+):
     app.command(cls=Command, no_args_is_help=True, epilog=EXIT_CODES)(command)
 app.add_typer(models)
 

@@ -21,7 +21,7 @@ _BINDINGS = ("PyQt6", "PySide6", "PyQt5")
 _BROKEN_BINDING = ("PySide6", "6.12.0", (3, 12))  # counts None wrongly, and ends the process
 
 
-def view(
+def view(  # noqa: PLR0913 - one parameter an option
     study: Annotated[
         Path,
         typer.Argument(metavar="STUDY", help="DICOM folder, NIfTI, NRRD or MHA file."),
@@ -35,13 +35,34 @@ def view(
             help="Objects to show over it: label map, .seg.nrrd, DICOM SEG or RTSTRUCT.",
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Folder in which the review is kept, one inside it for each reader; by default "
+            "medseg/STUDY beside the study.",
+        ),
+    ] = None,
+    reader: Annotated[
+        str,
+        typer.Option(
+            "--reader",
+            metavar="INITIALS",
+            help="Who reads; by default the initials in napari's Preferences.",
+        ),
+    ] = "",
     series: Series = None,
     volume: VolumeNumber = None,
     modality: ModalityName = None,
     unit: UnitName = None,
     debug: Debug = False,
 ) -> None:
-    """Open one study in napari, the patient upright.
+    """Open one study in napari, the patient upright, with the panels of medseg.
+
+    With --labels the review of these objects begins at once where the reader is known. Every step
+    is kept; work that is there from before, after a crash too, is offered first.
 
     Needs napari and a Qt binding (PyQt6 or PySide6), which the base install leaves out.
     """
@@ -53,7 +74,8 @@ def view(
         with about(study):
             image = read_volume(study, series=series, volume=volume, modality=modality, unit=unit)
         show_warnings(image.warnings)
-        launch(image, study, labels)
+        number = volume or (1 if series else None)  # other series have folders of their own
+        launch(image, study, labels, output=output, reader=reader, number=number)
         run()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from medseg.editing.distances import within
 from medseg.editing.regions import (
@@ -91,7 +91,9 @@ def _blurred(mask: Mask, geometry: Geometry, sigma_mm: float) -> NDArray[np.floa
     square = np.square(steps @ geometry.affine[:3, :3].T).sum(axis=-1) / sigma_mm**2
     kernel = np.where(square <= _TAIL**2, np.exp(-square / 2), 0.0)
     wide = np.pad(values, [(n, n) for n in far], mode="edge")
-    out = signal.oaconvolve(wide, kernel / kernel.sum(), mode="valid")
+    from scipy.signal import oaconvolve  # loads a quarter of scipy, so not with the panels
+
+    out = oaconvolve(wide, kernel / kernel.sum(), mode="valid")
     return np.asarray(np.maximum(out.round(12), 0.0), dtype=np.float64)
 
 

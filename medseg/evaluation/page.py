@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from medseg.evaluation.agreement import BlandAltman, Concordance
 from medseg.evaluation.document import agreement
@@ -34,7 +33,7 @@ from medseg.evaluation.wording import (
 MOST_SHOWN = 20
 """Rows of a list of objects or cases on the page; the files beside it hold all."""
 
-_TEMPLATE = "page.html.jinja"
+_PACKAGE, _TEMPLATE = "medseg.evaluation", "page.html.jinja"
 _OF_CLASS = ("tp", "fp", "fn", "recall", "precision", "f1", "pq", "map", "dice", "hd95_mm")
 _OF_SIZE = tuple(name for name in _OF_CLASS if name != "map")
 _OBJECT_HEADS = {
@@ -68,17 +67,30 @@ class Table(NamedTuple):
         return ["text" if head in _TEXT_HEADS else "" for head in self.heads]
 
 
+def rendered(package: str, template: str, **values: Any) -> str:
+    """A page from a template in a package's folder, escaped; a name without a value is an error.
+
+    With `{% include "house.css.jinja" %}` it has the style that the pages of medseg share.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(one, "") for one in (package, _PACKAGE)]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
 def page(evaluation: Evaluation, pictures: Mapping[str, bytes], about: About) -> str:
     """The page as text; `pictures` are the PNG files of `PICTURES` by name.
 
     Names and warnings are escaped. The same values give the same text.
     """
-    source = resources.files("medseg.evaluation").joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     figures, conditions = _every_figure(evaluation)
-    return environment.from_string(source).render(
+    return rendered(
+        _PACKAGE,
+        _TEMPLATE,
         about=about,
         overview=overview(evaluation),
         keys=list(key_figures(evaluation)),

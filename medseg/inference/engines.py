@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from medseg.errors import MedsegError
 from medseg.heads.contract import InstanceDecoder, LimitedDecoder, MapSpec, WindowInstance
 from medseg.heads.window_objects import refuse_not_finite
+from medseg.inference.convolutions import OneDnnConvolutions
 from medseg.models.network import InstanceNetwork
 from medseg.types import Shape
 
@@ -72,7 +73,7 @@ class TorchEngine:
         """The maps of a window mirrored along `axes`, turned back."""
         places = [axis + 1 for axis in axes]
         view = image.flip(places)[None] if places else image[None]
-        raw = self.network.refine_found(view, self.network.coarse(view))
+        raw = _raw(self.network, view)
         return {
             spec.name: _turned_back(_activated(getattr(raw, spec.name)[0], spec), spec, axes)
             for spec in self.specs
@@ -105,7 +106,7 @@ class InstanceEngine:
         """What is found in a window (C, Z, Y, X)."""
         with torch.inference_mode(), _exact():
             view = window.to(self.device)[None]
-            raw = self.network.refine_found(view, self.network.coarse(view))
+            raw = _raw(self.network, view)
             (found,) = self.decoder.decode(raw)
             decoder = self.decoder
             fired = decoder.fired(raw)[0] if isinstance(decoder, LimitedDecoder) else 0.0
@@ -114,6 +115,11 @@ class InstanceEngine:
             }
         refuse_not_finite(torch.tensor([one.score for one in found]))
         return WindowResult(_as_arrays(maps), found, fired)
+
+
+def _raw(network: InstanceNetwork, view: Tensor) -> Any:
+    with OneDnnConvolutions():
+        return network.refine_found(view, network.coarse(view))
 
 
 def _exact() -> AbstractContextManager[None]:

@@ -126,13 +126,15 @@ def _run_all(run: Callable[[Shape], object], plan: WindowPlan, progress: Progres
 
 def _padded(item: WindowInstance, shape: Shape) -> tuple[NDArray[np.float32], list[int]]:
     """The crop with a voxel of 0 around it, but its own values beyond the volume's border."""
-    crop = item.probability.astype(np.float32)
+    padded = np.zeros([length + 2 for length in item.probability.shape], dtype=np.float32)
+    padded[1:-1, 1:-1, 1:-1] = item.probability
     for axis, (part, length) in enumerate(zip(item.box, shape, strict=True)):
-        before, after = ([(0, 0)] * 3 for _ in range(2))
-        before[axis], after[axis] = (1, 0), (0, 1)
-        crop = np.pad(crop, before, mode="edge" if part.start == 0 else "constant")
-        crop = np.pad(crop, after, mode="edge" if part.stop == length else "constant")
-    return crop, [part.start - 1 for part in item.box]
+        planes = np.moveaxis(padded, axis, 0)
+        if part.start == 0:
+            planes[0] = planes[1]
+        if part.stop == length:
+            planes[-1] = planes[-2]
+    return padded, [part.start - 1 for part in item.box]
 
 
 def _covered(part: slice, scale: float, offset: float, length: int) -> slice:

@@ -11,10 +11,10 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from medseg.heads.contract import WindowInstance
 from medseg.heads.window_objects import (
-    mask_iou,
+    box_ends,
     pairs_of_a_class,
-    shared_voxels,
-    solid,
+    repeated,
+    voxel_counts,
     window_instance,
     without_doubles,
 )
@@ -100,12 +100,12 @@ def _joined(
 def _agreements(found: Sequence[PlacedInstance], shape: Shape) -> list[tuple[float, int, int]]:
     """Which two show one object and how well they agree on it, the best first."""
     pairs = pairs_of_a_class([item.instance for item in found])
-    windows = _ends([item.window for item in found])
+    windows = box_ends([item.window for item in found])
     apart = (windows[pairs[:, 0]] != windows[pairs[:, 1]]).any(axis=1)
     pairs = np.ascontiguousarray(pairs[apart])
     masks = [(item.instance.probability > 0.5).ravel() for item in found]
     packed = Packed(
-        _ends([item.instance.box for item in found]),
+        box_ends([item.instance.box for item in found]),
         windows,
         np.concatenate(masks).view(np.uint8),
         np.cumsum([0, *(mask.size for mask in masks[:-1])]),
@@ -141,6 +141,8 @@ def _merged(
     for item in items[1:]:
         box = _around(box, item.instance.box)
     z, y, x = (slice(0, length) for length in shape)
+    if len(items) == 1 and items[0].window == (z, y, x):  # nothing to weigh
+        return items[0].instance, 1.0
     box = _within(box, (z, y, x))
     total = np.zeros([part.stop - part.start for part in box], dtype=np.float32)
     weight, deepest = np.zeros_like(total), np.zeros_like(total)
@@ -171,14 +173,10 @@ def _without_pieces(
     """The well seen first, by falling score, without doubles and pieces; with how well seen."""
     ordered = sorted(objects, key=lambda one: (one[1] < WELL_SEEN, -one[0].score))
     items = [item for item, _ in ordered]
-    masks, dropped = [solid(item) for item in items], np.zeros(len(items), dtype=bool)
-    for better, worse in pairs_of_a_class(items):
-        if dropped[better] or dropped[worse]:
-            continue
-        one, other = masks[better], masks[worse]
-        dropped[worse] = mask_iou(one, other) > double_iou or (
-            ordered[worse][1] < WELL_SEEN and shared_voxels(one, other) > PIECE * other.voxels
-        )
+    pairs = pairs_of_a_class(items)
+    poor = np.array([seen < WELL_SEEN for _, seen in ordered], dtype=bool)
+    pieces = np.where(poor, PIECE * voxel_counts([one.probability > 0.5 for one in items]), np.inf)
+    dropped = repeated(items, pairs, np.full(len(pairs), double_iou), pieces[pairs[:, 1]])
     left = [item for item, gone in zip(items, dropped, strict=True) if not gone]
     return without_doubles(left, double_iou)  # of two classes too
 
@@ -241,12 +239,6 @@ def _place(item: PlacedInstance) -> tuple[object, ...]:
 def _corner(window: Box) -> tuple[int, int, int]:
     z, y, x = (part.start for part in window)
     return z, y, x
-
-
-def _ends(boxes: Sequence[Box]) -> NDArray[np.int64]:
-    """(N, 6): z start, z stop, y start, y stop, x start, x stop."""
-    ends = [[end for part in box for end in (part.start, part.stop)] for box in boxes]
-    return np.array(ends, dtype=np.int64).reshape(-1, 6)
 
 
 def _around(one: Box, other: Box) -> Box:

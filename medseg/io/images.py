@@ -53,7 +53,7 @@ def read(
         found = _read_folder(
             place, lambda: read_dicom(place, series=series, volume=volume, pet=wanted)
         )
-        return _with_said(found, modality, unit, place.name)
+        return with_said(found, modality, unit, place.name)
     _refuse_choice(place.name, series, volume)
     header = open_image(place)
     array = _loaded(header, place.name)
@@ -212,7 +212,7 @@ def _refuse_choice(name: str, series: str | int | None, volume: int | None) -> N
         )
 
 
-def _with_said(found: Volume, modality: Modality | None, unit: Unit | None, name: str) -> Volume:
+def with_said(found: Volume, modality: Modality | None, unit: Unit | None, name: str) -> Volume:
     """Fill what DICOM leaves unknown by what the caller says; refuse what contradicts it."""
     for said, stored, what in (
         (modality, found.modality, "modality"),

@@ -40,6 +40,7 @@ def train(  # noqa: PLR0913 - what a user may say of a training
     leave_out_faulty: bool = False,
     progress: ProgressCallback | None = None,
     max_minutes: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
     say: Callable[[str], None] | None = None,
 ) -> Path:
     """Train what a recipe describes and return the folder of the model package.
@@ -50,8 +51,9 @@ def train(  # noqa: PLR0913 - what a user may say of a training
     default every GPU or one CPU process; each takes a batch of its own every step, and gradients
     are averaged (the command starts its other processes itself). `progress(done, total)` counts
     steps. After `max_minutes` of this call the run stops where it is, with a checkpoint to resume
-    from and a package of the weights so far. `say` is given lines that a user should read, such
-    as which weights of `init` were taken.
+    from and a package of the weights so far. `clock` tells the seconds of which those minutes are
+    made: `time.process_time` counts the processor's alone. `say` is given lines that a user should
+    read, such as which weights of `init` were taken.
 
     Raises:
         InputRefused: `dataset-invalid` for a faulty data set, unless `leave_out_faulty`; what
@@ -71,23 +73,21 @@ def train(  # noqa: PLR0913 - what a user may say of a training
             say(line)
     validation = [load_case(case, recipe) for case in split.validation]
     windows = WindowDataset(split.training, recipe)
-    stop_at = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+    stop_at = None if max_minutes is None else clock() + 60 * max_minutes
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.training.threads or threads)
     try:
-        run.fit(windows, validation, folder, progress=progress, stop_at=stop_at)
+        run.fit(windows, validation, folder, progress=progress, stop_at=stop_at, clock=clock)
     finally:
         torch.set_num_threads(threads)
     package = folder / recipe.model.name
     if not fabric.is_global_zero:
         return package
-    weights = run.averaged
-    if recipe.training.balance_volumes and run.progress.step == recipe.training.steps:
-        weights = run.balanced(validation)
+    balance = recipe.training.balance_volumes and run.progress.step == recipe.training.steps
     return write_package(
         package,
         recipe,
-        weights,
+        run.balanced(validation) if balance else run.averaged,
         cases=len(split.training),
         progress=run.progress,
         device=str(fabric.device),

@@ -78,17 +78,21 @@ class Run:
         *,
         progress: ProgressCallback | None,
         stop_at: float | None,
+        clock: Callable[[], float],
     ) -> None:
-        """Take the steps that are left, validating and keeping checkpoints on the way."""
+        """Take the steps that are left, validating and keeping checkpoints on the way.
+
+        `stop_at` is a time of `clock`, in seconds.
+        """
         training = self.recipe.training
-        spent, began = self.progress.minutes, time.monotonic()
-        kept_at, kept_step = began, self.progress.step
+        spent, began = self.progress.minutes, clock()
+        kept_at, kept_step = time.monotonic(), self.progress.step
         curves = Curves(folder, self.progress.step)
         try:
             for batch in _batches(windows, training, self.progress.step, self.fabric):
                 self.progress.add(self.step(batch))
                 self.progress.step += 1
-                self.progress.minutes = spent + (time.monotonic() - began) / 60
+                self.progress.minutes = spent + (clock() - began) / 60
                 step = self.progress.step
                 if progress is not None and self.fabric.is_global_zero:
                     progress(step, training.steps)
@@ -101,7 +105,7 @@ class Run:
                 if due or (every is not None and step % every == 0):
                     self.keep(folder)
                     kept_at, kept_step = time.monotonic(), step
-                if self._time_is_up(stop_at):
+                if self._is_over(stop_at is not None and clock() > stop_at):
                     break
         finally:
             curves.close()
@@ -109,9 +113,8 @@ class Run:
             if self.progress.step > kept_step:
                 self.keep(folder)
 
-    def _time_is_up(self, stop_at: float | None) -> bool:
+    def _is_over(self, over: bool, /) -> bool:  # noqa: FBT001 - the one thing it is about
         """The first device's word for all: one that stopped alone would leave others waiting."""
-        over = stop_at is not None and time.monotonic() > stop_at
         return bool(self.fabric.broadcast(over)) if self.fabric.world_size > 1 else over
 
     def step(self, batch: Sequence[Window]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,11 +12,11 @@ from medseg.errors import MedsegError
 from medseg.types import Instance
 from medseg_napari.controller_clicks import Clicks
 from medseg_napari.controller_current import CurrentLayer
-from medseg_napari.controller_keys import bind_keys, bind_undo, unbind_keys
+from medseg_napari.controller_keys import KEYS, bind_keys, bind_undo, unbind_keys
 from medseg_napari.controller_lines import LinesLayer
 from medseg_napari.controller_strokes import Brush
 from medseg_napari.session import Change, Decision, Edit, Filter, Order, Session
-from medseg_napari.view.adapter import unwrapped
+from medseg_napari.view.adapter import refreshed_once, still_open, unwrapped
 from medseg_napari.view.jump import index_at, jump_to_index, own_slice_axis, required_facts
 from medseg_napari.view.layer_data import recolor, redraw
 
@@ -33,17 +33,24 @@ class Controller:
 
     All work goes through it: it takes steps of the session, shows them in the layers, and says so
     to whoever listens. It holds the viewer weakly and needs no Qt. What fails is said by `message`
-    and changes nothing.
+    and changes nothing. `keys` are those of the actions of review that have one.
     """
 
-    def __init__(self, viewer: ViewerModel, session: Session, objects: Labels) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: Session,
+        objects: Labels,
+        *,
+        keys: Mapping[str, str] = KEYS,
+    ) -> None:
         own = unwrapped(viewer)
-        self.session, self.objects = session, objects
+        self.session, self.objects, self.keys = session, objects, dict(keys)
         self.placement = required_facts(objects).placement
         self.message = ""
         self._viewer = weakref.ref(own)
         self._listeners: list[Callable[[What], None]] = []
-        self._hidden: frozenset[int] = frozenset()
+        self.hidden: frozenset[int] = frozenset()
         self._colored: dict[int, str] = {}
         self._label = int(objects.selected_label)
         self._end = session.subscribe(self._on_change)
@@ -66,11 +73,7 @@ class Controller:
     @property
     def viewer(self) -> ViewerModel:
         """The viewer; ReferenceError where it has been closed."""
-        found = self._viewer()
-        if found is None:
-            msg = "the viewer is closed"
-            raise ReferenceError(msg)
-        return found
+        return still_open(self._viewer())
 
     @property
     def item(self) -> Instance | None:
@@ -80,8 +83,10 @@ class Controller:
 
     @property
     def chosen(self) -> tuple[int, ...]:
-        """The objects that the next step is about."""
-        return self.session.selection.chosen
+        """The objects that the next step is about: none that the filter hides but the current."""
+        current = self.session.selection.current
+        chosen = self.session.selection.chosen
+        return tuple(one for one in chosen if one == current or one not in self.hidden)
 
     def subscribe(self, listener: Callable[[What], None]) -> Callable[[], None]:
         """Call `listener` whenever something is to be shown anew; what is returned ends that."""
@@ -121,7 +126,7 @@ class Controller:
         if index is None:
             return []
         found = [item for item in self.session.instances if _holds(item, index)]
-        found = [item for item in found if item.id not in self._hidden]
+        found = [item for item in found if item.id not in self.hidden]
         found.sort(key=lambda one: (one.kind == "lesion", one.score, -one.id), reverse=True)
         return [item.id for item in found]
 
@@ -211,9 +216,11 @@ class Controller:
         self.current.show(self.item, anew=True)
 
     def _selected(self, *, go: bool) -> None:
-        self._show_current()
-        if go:
-            self.go()
+        layers = (self.current.layer, self.lines.layer)
+        with refreshed_once(layer for layer in layers if layer is not None):
+            self._show_current()
+            if go:
+                self.go()
         self._tell("selection")
 
     def _show_current(self) -> None:
@@ -242,10 +249,10 @@ class Controller:
         classes = {item.id: item.class_name for item in self.session.instances}
         hidden = frozenset(classes).difference(self.session.selection.ids.tolist())
         known = all(self._colored.get(number) == name for number, name in classes.items())
-        if known and hidden == self._hidden & classes.keys():
+        if known and hidden == self.hidden & classes.keys():
             return
         recolor(self.objects, hidden)
-        self._hidden, self._colored = hidden, classes
+        self.hidden, self._colored = hidden, classes
 
     def _on_label(self, _event: object) -> None:
         """The label chosen in napari's own controls, or picked there, is the current object."""
@@ -288,13 +295,17 @@ class _Desk:
 _DESKS: weakref.WeakKeyDictionary[Any, _Desk] = weakref.WeakKeyDictionary()
 
 
-def bind(viewer: ViewerModel, session: Session, objects: Labels) -> Controller:
+def bind(
+    viewer: ViewerModel, session: Session, objects: Labels, *, keys: Mapping[str, str] = KEYS
+) -> Controller:
     """Bring a session to a viewer in which its objects are a layer; another one there is released.
+
+    `keys` are those of the actions of review, by the names of `KEYS`.
 
     Raises ValueError where the layer is not one of medseg's.
     """
     release(viewer)
-    made = Controller(viewer, session, objects)
+    made = Controller(viewer, session, objects, keys=keys)
     _desk(viewer).put(made)
     return made
 

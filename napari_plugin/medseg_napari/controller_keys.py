@@ -21,7 +21,7 @@ KEYS: Mapping[str, str] = {
     "unsure": "U",
     "go": "J",
 }
-"""The key of each action; free in napari for every kind of layer. G is for good, W for wrong."""
+"""The usual key of each action; free in napari for every kind of layer. G is good, W wrong."""
 
 UNDO, REDO, CANCEL = "Control-Z", "Control-Shift-Z", "Escape"
 
@@ -37,7 +37,7 @@ ACTIONS: Mapping[str, Action] = {
 
 def bind_keys(viewer: ViewerModel, controller: Controller) -> None:
     """Bind the keys of review, undo and Escape for as long as no layer takes them itself."""
-    for name, key in KEYS.items():
+    for name, key in controller.keys.items():
         viewer.bind_key(key, _calling(ACTIONS[name], controller), overwrite=True)
     viewer.bind_key(UNDO, _calling(_undo, controller), overwrite=True)
     viewer.bind_key(REDO, _calling(_redo, controller), overwrite=True)
@@ -46,7 +46,7 @@ def bind_keys(viewer: ViewerModel, controller: Controller) -> None:
 
 def unbind_keys(viewer: ViewerModel, controller: Controller) -> None:
     """Give the keys back."""
-    for key in (*KEYS.values(), UNDO, REDO, CANCEL):
+    for key in (*controller.keys.values(), UNDO, REDO, CANCEL):
         viewer.bind_key(key, None, overwrite=True)
     if controller.objects in viewer.layers:
         for key in (UNDO, REDO):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from medseg.measurement import measure
 from medseg.types import Instance
 from medseg_napari.controller_keys import bind_undo
 from medseg_napari.session import Line, Lines, Session, Which
+from medseg_napari.view.adapter import move_shapes
 from medseg_napari.view.facts import placement_keywords
 from medseg_napari.view.jump import jump_to_lps
 
@@ -53,17 +55,20 @@ class LinesLayer:
         layer = self._there()
         self._quiet = True
         try:
-            layer.data = []
-            if shown is not None:
-                words = " × ".join(f"{line.length_mm:.1f}" for line in shown[1])
-                layer.add_lines(
-                    [self._to_layer(line) for line in shown[1]],
-                    edge_color=list(_COLORS),
-                    edge_width=_WIDTH_PIXELS_OF_MM,
-                )
-                layer.features = {"mm": [f"{words} mm", ""]}
+            self._draw(layer, () if shown is None else shown[1], anew=anew)
         finally:
             self._quiet = False
+
+    def _draw(self, layer: Shapes, lines: Sequence[Line], *, anew: bool) -> None:
+        corners = [self._to_layer(line) for line in lines]
+        if anew or len(corners) != len(layer.data):
+            layer.data = []
+            if corners:
+                layer.add_lines(corners, edge_color=list(_COLORS), edge_width=_WIDTH_PIXELS_OF_MM)
+        if lines:
+            words = " × ".join(f"{line.length_mm:.1f}" for line in lines)
+            layer.features = {"mm": [f"{words} mm", ""]}
+            move_shapes(layer, corners)
 
     def set_wanted(self, *, wanted: bool) -> None:
         """Show or hide the diameters."""

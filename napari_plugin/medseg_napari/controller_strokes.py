@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medseg.editing import erase, label_changes, paint, paint_new
-from medseg.editing.regions import placed
-from medseg.types import Box, Instance, InstanceClass, box_inside
+from medseg.editing.regions import meeting, placed
+from medseg.types import Box, Instance, InstanceClass
 from medseg_napari.session import Edit, Session, named
+from medseg_napari.view.adapter import Drawn, painted
 from medseg_napari.view.jump import own_slice_axis
 from medseg_napari.view.layer_data import LARGEST_ID, redraw
 from medseg_napari.view.placement import Placement
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from medseg_napari.controller import Controller
 
-Drawn = NDArray[Any]
 _BRUSHES = ("paint", "erase")
 _DECIMALS = 3
 FIRST_RADIUS_MM = 3.0
@@ -91,7 +90,9 @@ class Brush:
 
     def stop(self) -> None:
         """Put the brush away."""
-        self.new_id = None
+        if self.new_id is not None:
+            self.new_id = None
+            self._controller.restore()  # the layer was emptied for the new object
         for layer in self._layers():
             layer.mode = "pan_zoom"
 
@@ -116,6 +117,7 @@ class Brush:
         touched = controller.placement.own_box(shown_box)
         edit = controller.attempt(lambda: self._edit(layer, way, touched, (old, new)))
         done = edit is not None and controller.apply(edit)
+        self._say_hidden(layer, touched, new)
         number = self.new_id
         if done and number is not None:
             self.new_id = None
@@ -153,6 +155,10 @@ class Brush:
         """The one object that a stroke is about: the current one, or a new one."""
         controller = self._controller
         current = controller.session.selection.current
+        if self.new_id not in (None, controller.session.next_id):
+            self.new_id = None
+            msg = "another object was made since: choose Paint new again"
+            raise ValueError(msg)
         wanted = self.new_id if self.new_id is not None else current
         if wanted is None:
             msg = "select a row first: a stroke is about one object"
@@ -208,6 +214,27 @@ class Brush:
             return []
         return [one for one in items if one.kind == "lesion" and one.id != number]
 
+    def _say_hidden(self, layer: Labels, box: Box, new: Drawn) -> None:
+        """Say which objects under a stroke the filter hides: they are kept as they are."""
+        controller, label = self._controller, int(layer.selected_label)
+        if not controller.hidden or str(layer.mode) == "erase":
+            return
+        drawn = own_crop(controller.placement, new) == label
+        hidden = (
+            item
+            for item in controller.session.instances
+            if item.id in controller.hidden and item.kind == "lesion" and item.id != label
+        )
+        found = [
+            item
+            for item in hidden
+            if meeting(item.box, box) is not None and (placed([item], box) & drawn).any()
+        ]
+        if found:
+            what = named("", found).strip()
+            how = "the stroke keeps off" if self.keep_out else "both hold what is painted there"
+            controller.say(f"the filter hides {what} here: {how}")
+
     def _is_new(self, number: int) -> bool:
         return all(item.id != number for item in self._controller.session.instances)
 
@@ -258,56 +285,10 @@ class Brush:
             self._setting = False
 
 
-def painted(layer: Labels, atoms: Sequence[Any]) -> tuple[Box, Drawn, Drawn]:
-    """The box of a layer's array that a stroke touched, and the values in it before and after.
-
-    napari tells of a stroke before or after it writes it into the array: both give the same.
-    """
-    boxes = [_atom_box(atom) for atom in atoms]
-    z, y, x = (
-        slice(min(box[n].start for box in boxes), max(box[n].stop for box in boxes))
-        for n in range(3)
-    )
-    box = (z, y, x)
-    old = np.array(layer.data[box])
-    for atom in reversed(atoms):
-        _put(old, box, atom, before=True)
-    new = old.copy()
-    for atom in atoms:
-        _put(new, box, atom, before=False)
-    return box, old, new
-
-
-def _put(values: Drawn, box: Box, atom: Any, *, before: bool) -> None:
-    """Write into the values of a box what a part of a stroke found there, or what it left."""
-    if hasattr(atom, "slice_key"):
-        region = values[box_inside(_atom_box(atom), box)]
-        mask = True if atom.mask is None else np.reshape(atom.mask, region.shape)
-        found = atom.old_values
-        if before and atom.mask is None:
-            found = np.reshape(found, region.shape)
-        region[mask] = found if before else atom.new_value
-        return
-    indices, found, left = atom
-    inside = tuple(np.asarray(n) - part.start for n, part in zip(indices, box, strict=True))
-    values[inside] = found if before else left
-
-
 def own_crop(placement: Placement, crop: Drawn) -> Drawn:
     """A crop of the layer's array turned as the image's own grid is."""
     flipped = np.flip(crop, tuple(axis for axis, flip in enumerate(placement.flips) if flip))
     return np.ascontiguousarray(np.transpose(flipped, np.argsort(placement.axes)))
-
-
-def _atom_box(atom: Any) -> Box:
-    if hasattr(atom, "slice_key"):
-        z, y, x = (
-            part if isinstance(part, slice) else slice(int(part), int(part) + 1)
-            for part in atom.slice_key
-        )
-        return z, y, x
-    z, y, x = (slice(int(np.min(n)), int(np.max(n)) + 1) for n in atom[0])
-    return z, y, x
 
 
 def _stroke(

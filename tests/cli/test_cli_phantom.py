@@ -10,7 +10,10 @@ import pytest
 
 from medseg.io import read, read_instances
 from medseg.measurement import measure
-from medseg.phantom import make_phantom
+from medseg.models import card_of
+from medseg.phantom import make_phantom, touching_lesions
+
+MODEL = "phantom-lesions"
 
 
 @pytest.mark.parametrize("modality", ["CT", "MR"])
@@ -52,3 +55,23 @@ def test_a_file_in_the_way_is_a_failure_in_one_line(run, tmp_path) -> None:
     assert outcome.code == 1
     (line,) = outcome.error_lines
     assert "[not-a-folder]" in line
+
+
+def test_the_scene_of_lesions_is_one_that_the_shipped_model_takes(run, tmp_path) -> None:
+    out = tmp_path / "out"
+    outcome = run("phantom", out, "--seed", "3", "--scene", "lesions")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "MR study" in outcome.out
+    made = touching_lesions(3)
+    assert np.array_equal(read(out / "image.nii.gz").array, made.volume.array)
+    truth = read_instances(out / "truth.seg.nrrd")
+    assert {item.class_name for item in truth} <= {one.name for one in card_of(MODEL).classes}
+    assert [item.voxel_count for item in truth] == [item.voxel_count for item in made.truth]
+
+
+def test_a_ct_of_the_scene_of_lesions_is_none(run, tmp_path) -> None:
+    outcome = run(
+        "phantom", tmp_path / "out", "--seed", "3", "--scene", "lesions", "--modality", "CT"
+    )
+    assert outcome.code == 2 and "--modality" in outcome.err
+    assert not (tmp_path / "out").exists()

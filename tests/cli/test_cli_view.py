@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from cli_cases import bright_array, save_nifti
+from cli_cases import bright_array, save_nifti, two_echoes
 
 import medseg.cli.view
 
@@ -103,6 +103,10 @@ def model_instead(monkeypatch: pytest.MonkeyPatch, skip_unless, without) -> list
 
     monkeypatch.setattr(napari, "Viewer", Shown)
     monkeypatch.setattr(launch, "run", lambda: made.append("ran"))
+    monkeypatch.setattr(
+        launch, "dock_panels", lambda _, reader, *, begin: made.append((reader, begin))
+    )
+    monkeypatch.setattr(launch, "make_room", lambda viewer, dock: None)
     return made
 
 
@@ -110,13 +114,37 @@ def test_a_study_opens_with_its_objects_over_it(run, model_instead, image, label
     outcome = run("view", image, "--labels", labels, "--modality", "CT", "--unit", "HU")
     assert outcome.code == 0, outcome.err
     viewer, *then = model_instead
-    assert then == ["shown", "ran"]
+    assert then == [("", True), "shown", "ran"]
     assert viewer.title == "medseg: study"
     shown, objects = viewer.layers
     assert (shown.name, objects.name) == ("study", "labels")
     assert shown.contrast_limits == [-160, 240]
     assert set(objects.metadata["medseg"].instances.to_labelmap().ravel()) == {0, 3, 7}
     assert viewer.canvas.overlays["medseg_left"].text == "R"
+
+
+def test_reader_and_folder_of_the_review_are_handed_to_the_panels(
+    run, model_instead, image, tmp_path
+) -> None:
+    outcome = run("view", image, "--reader", "AB", "--output", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    viewer, *then = model_instead
+    assert then == [("AB", False), "shown", "ran"]
+    assert viewer.layers[0].metadata["medseg_work"] == tmp_path / "out"
+
+
+def test_each_volume_of_a_folder_has_a_review_of_its_own(run, model_instead, tmp_path) -> None:
+    from medseg_napari.widgets.segment_sessions import study_folder
+
+    two_echoes(tmp_path / "scan")
+    folders = set()
+    for number in (1, 2):
+        outcome = run("view", tmp_path / "scan", "--volume", number)
+        assert outcome.code == 0, outcome.err
+        layer = next(one for one in reversed(model_instead) if hasattr(one, "layers")).layers[0]
+        assert layer.metadata["medseg"].source.volume == number
+        folders.add(study_folder(layer))
+    assert len(folders) == 2
 
 
 def test_objects_of_another_grid_are_refused_and_no_window_stays(

@@ -7,7 +7,13 @@ import pytest
 
 from medseg.errors import ModelError
 from medseg.heads.contract import WindowInstance
-from medseg.heads.window_objects import window_instance, without_doubles
+from medseg.heads.window_objects import (
+    ONE_OBJECT,
+    pairs_of_a_class,
+    repeated,
+    window_instance,
+    without_doubles,
+)
 
 
 def bar(class_id: int, score: float, first: int = 0, length: int = 20) -> WindowInstance:
@@ -51,3 +57,54 @@ def test_an_object_keeps_nothing_of_what_it_was_cut_from() -> None:
 def test_a_mask_that_is_nan_is_refused_instead_of_left_out() -> None:
     with pytest.raises(ModelError, match="the network gave NaN"):
         window_instance(0, 0.5, (0, 0, 0), np.full((2, 2, 2), np.nan))
+
+
+def crowd() -> list[WindowInstance]:
+    """Sixty noisy boxes of two classes on a place too small for them."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(60):
+        lengths, first = rng.integers(3, 9, 3), rng.integers(0, 6, 3)
+        made = window_instance(
+            int(rng.integers(2)), float(rng.random()), first.tolist(), rng.random(lengths) ** 0.3
+        )
+        assert made is not None
+        found.append(made)
+    return found
+
+
+def whole(one: WindowInstance) -> np.ndarray:
+    """An object's mask where all of the crowd are."""
+    mask = np.zeros((16, 16, 16), dtype=bool)
+    mask[one.box] = one.probability > 0.5
+    return mask
+
+
+def iou(one: WindowInstance, other: WindowInstance) -> float:
+    a, b = whole(one), whole(other)
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_of_a_crowd_those_stay_that_repeat_no_better_one_that_stays() -> None:
+    kept: list[WindowInstance] = []
+    for one in sorted(crowd(), key=lambda item: -item.score):
+        limits = [0.3 if one.class_id == better.class_id else ONE_OBJECT for better in kept]
+        if all(iou(one, better) <= limit for better, limit in zip(kept, limits, strict=True)):
+            kept.append(one)
+    assert 5 < len(kept) < 55
+    assert [one.score for one in without_doubles(crowd(), 0.3)] == [one.score for one in kept]
+
+
+def test_of_a_crowd_those_go_of_which_a_better_one_that_stays_holds_so_many_voxels() -> None:
+    items = crowd()
+    pairs = pairs_of_a_class(items)
+    gone = np.zeros(len(items), dtype=bool)
+    for better, worse in pairs:
+        if not gone[better] and not gone[worse]:
+            gone[worse] = (whole(items[better]) & whole(items[worse])).sum() > 60
+    found = repeated(items, pairs, np.ones(len(pairs)), np.full(len(pairs), 60.0))
+    assert 5 < gone.sum() < 55 and np.array_equal(found, gone)
+
+
+def test_of_nothing_nothing_is_dropped() -> None:
+    assert without_doubles([], 0.5) == []

@@ -70,15 +70,19 @@ def test_untrained_a_mask_is_the_ellipsoid_in_its_box() -> None:
 
 def test_a_crop_at_inference_is_the_product_that_training_makes_of_its_voxels() -> None:
     generator = torch.Generator().manual_seed(0)
-    prototypes = torch.randn(*SHAPE, 5, generator=generator)
-    coefficients = torch.randn(5 + TERMS, generator=generator)
+    cells = torch.randn(*(length // 2 for length in SHAPE), 5, generator=generator)
+    weights = torch.randn(2, 2, 2, 1 + 5, generator=generator)
+    terms = torch.randn(TERMS, generator=generator)
     box = torch.tensor([3.3, 6.1, 2.0, 11.2, 19.4, 9.9])
     low, high = (part[0] for part in crop_range(box[None], SHAPE, 2.0))
     points, _ = crop_points(low.numpy()[None], high.numpy()[None], most=10**6)
-    rows = prototypes[tuple(torch.from_numpy(points).T)]
-    wanted = torch.cat([rows, coordinate_terms(torch.from_numpy(points), box[None])], 1)
-    given = crop_logits(prototypes, low, high, box, coefficients)
-    torch.testing.assert_close(given.flatten(), wanted @ coefficients, atol=1e-4, rtol=1e-4)
+    voxels = torch.from_numpy(points)
+    rows, own = cells[tuple((voxels // 2).T)], weights[tuple((voxels % 2).T)]
+    wanted = own[:, 0] + (rows * own[:, 1:]).sum(dim=1)
+    wanted = wanted + coordinate_terms(voxels, box[None]) @ terms
+    arrays = (one.numpy() for one in (cells, weights, terms, box))
+    given = torch.from_numpy(crop_logits(*arrays, (low.numpy(), high.numpy())))
+    torch.testing.assert_close(given.flatten(), wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_voxels_know_whether_they_are_their_objects_own() -> None:

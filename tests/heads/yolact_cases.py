@@ -73,5 +73,4 @@ def perfect_raw(targets: Sequence[WindowTarget]) -> Yolact:
         coefficients,
         torch.full((batch, *cells), 20.0),
         prototypes,
-        torch.zeros(3, dtype=torch.int64),
     )

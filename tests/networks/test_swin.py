@@ -82,6 +82,14 @@ def test_attention_reaches_over_the_borders_of_its_windows() -> None:
     assert bool((tokens.grad.abs().sum(dim=(0, -1)) > FELT)[4:, 4:, 4:].any())
 
 
+def test_windows_give_the_same_numbers_without_gradients_as_with_them() -> None:
+    backbone, image = small(depths=(2, 2), heads=(1, 2)).eval(), noise(1, 1, 8, 24, 56)
+    learning = backbone(image)
+    with torch.inference_mode():
+        for mine, theirs in zip(backbone(image), learning, strict=True):
+            torch.testing.assert_close(mine, theirs.detach(), atol=1e-5, rtol=1e-5)
+
+
 def test_the_backbone_exports_and_gives_the_same_numbers() -> None:
     backbone, image = small(depths=(2, 1), heads=(1, 2)).eval(), noise(1, 1, 4, 16, 24)
     exported = torch.export.export(backbone, (image,)).module()

@@ -37,8 +37,8 @@ def viewer(skip_unless) -> ViewerModel:
 
 
 @pytest.fixture
-def window(skip_unless, request: pytest.FixtureRequest) -> Viewer:
-    """A viewer with a window, which is closed again after the test."""
+def needs_window(skip_unless) -> None:
+    """Skips where no window of napari can be opened."""
     skip_unless(find_spec("napari") is not None, "napari is not installed")
     bound = any(find_spec(name) is not None for name in ("PyQt6", "PySide6"))
     skip_unless(bound, "there is no Qt binding: pip install pyqt6")
@@ -47,5 +47,11 @@ def window(skip_unless, request: pytest.FixtureRequest) -> Viewer:
         os.environ.get(name) for name in _LINUX_SCREENS
     )
     skip_unless(screen, "there is no screen; with pytest-xvfb and xvfb installed there is")
-    make: Viewer = request.getfixturevalue("make_napari_viewer")
-    return make(show=True)
+
+
+@pytest.fixture
+def window(needs_window: None, request: pytest.FixtureRequest) -> Viewer:
+    """A viewer with a window, which is closed again after the test."""
+    make = request.getfixturevalue("make_napari_viewer")
+    viewer: Viewer = make(show=True)
+    return viewer

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from lesions_cases import agree, bound, drag, labels_of, only, world_of
-from medseg_napari.controller_strokes import own_crop, painted
+from medseg_napari.controller_strokes import own_crop
+from medseg_napari.session import Filter
+from medseg_napari.view.adapter import painted
 from medseg_napari.view.placement import Placement
 from session_cases import GRID, cuboid, full_mask, image, output
 from view_cases import SAGITTAL, STRAIGHT
@@ -106,6 +108,30 @@ def test_by_default_a_stroke_keeps_off_other_lesions(viewer) -> None:
     assert mine[3].any()
     assert not (mine & others).any()
     agree(work)
+
+
+@pytest.mark.parametrize(
+    ("keep_out", "said"), [(True, "keeps off"), (False, "both hold what is painted there")]
+)
+def test_a_stroke_over_a_hidden_lesion_leaves_it_whole_and_says_so(viewer, keep_out, said) -> None:
+    work = bound(viewer)
+    hidden = work.session.instance(12)
+    work.select([40])
+    work.show(filter=Filter(score=(0.0, 0.8)))
+    assert 12 not in work.session.selection.ids
+    work.brush.keep_out = keep_out
+    work.brush.start("paint")
+    work.brush.resize(1.5)
+    stroke(work, (3, 5, 7))
+    assert work.session.instance(12) is hidden
+    assert bool(full_mask(work.session.instance(40))[3, 5, 7]) is not keep_out
+    assert work.message.startswith("the filter hides lesion 12 here")
+    assert said in work.message
+    agree(work)
+    work.show(filter=Filter())
+    work.say("")
+    stroke(work, (3, 5, 7))
+    assert "filter" not in work.message
 
 
 def test_of_overlapping_lesions_the_one_below_is_edited_whole(viewer) -> None:

@@ -98,6 +98,20 @@ def test_what_is_filtered_away_is_clear_in_the_picture_and_stays_in_the_session(
     assert visible(work) == {1, 3, 7, 12, 40}
 
 
+def test_a_step_is_about_no_chosen_row_that_the_filter_hides(viewer) -> None:
+    work = bound(viewer)
+    work.select([7, 40, 12])
+    work.show(filter=Filter(score=(0.6, 1.0)))
+    shown = set(work.session.selection.ids.tolist())
+    assert work.chosen == tuple(number for number in (7, 40, 12) if number in shown)
+    assert work.chosen != (7, 40, 12)
+    work.select([7, 12])
+    work.show(filter=Filter(score=(0.0, 0.01)))
+    assert work.chosen == (12,)  # outlined as before: who filtered all away sees what is edited
+    work.show(filter=Filter())
+    assert work.chosen == (7, 12)
+
+
 def test_a_decision_that_filters_the_row_away_hides_it_in_the_picture(viewer) -> None:
     work = bound(viewer)
     work.show(filter=Filter(marks=frozenset([""])))

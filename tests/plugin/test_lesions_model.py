@@ -159,8 +159,8 @@ def test_every_column_of_a_session_has_a_head_and_a_definition(model_of) -> None
     from medseg_napari.widgets.lesions_columns import (
         SLOW_COLUMNS,
         column_names,
-        default_columns,
         definition_of,
+        first_columns,
         title_of,
     )
 
@@ -168,4 +168,4 @@ def test_every_column_of_a_session_has_a_head_and_a_definition(model_of) -> None
     names = column_names(work)
     assert len({title_of(name) for name in names}) > 0.8 * len(names)
     assert all(definition_of(name).startswith(f"{name}: ") for name in names)
-    assert set(default_columns(work)) <= set(names) - SLOW_COLUMNS
+    assert set(first_columns(work)) <= set(names) - SLOW_COLUMNS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import replace
+from importlib import resources
 from io import BytesIO
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from medseg_napari.page import MOST_PICTURED, Case, CaseAbout, case_page, write_case_page
-from medseg_napari.page.page import house_style
 from medseg_napari.session import Session
 from session_cases import GRID, image, many, output
 
@@ -49,7 +49,9 @@ def test_nothing_outside_the_page_is_needed(pictured: str) -> None:
     text = pictured
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert "url(" not in text and "@import" not in text
-    assert text.count("<style>") == 1 and house_style() in text
+    style = resources.files("medseg.evaluation").joinpath("house.css.jinja")
+    assert text.count("<style>") == 1
+    assert style.read_text(encoding="utf-8").strip() in text
 
 
 def test_every_object_has_a_picture_and_a_row(pictured: str) -> None:
@@ -105,7 +107,7 @@ def test_a_reader_s_diameter_stands_in_the_place_of_the_mask_s() -> None:
     text = case_page(Case.of(work), ABOUT)
     found = re.search(r'id="object-12".*?</figcaption>', text, flags=re.DOTALL)
     assert found is not None
-    assert "50.0 ×" in found.group()
+    assert "50.0 ×" in found.group() and "mm as drawn by hand" in found.group()
 
 
 def test_the_same_work_gives_the_same_pictures(pictured: str) -> None:

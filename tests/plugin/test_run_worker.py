@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from medseg_napari.run import Job, Worker
+from medseg_napari.run.process import Child
 from session_cases import state_of
 
 from medseg import estimate, load_model, segment
@@ -265,6 +266,20 @@ def test_no_room_for_the_arrays_is_said_so(fake: Fake, monkeypatch: pytest.Monke
     job.wait(PATIENCE_S)
     assert isinstance(job.error, OutputError)
     assert job.error.code == "disk-full"
+
+
+def test_a_child_starts_where_the_working_directory_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = "os.path.isdir(os.getcwd()), all(map(os.path.isabs, sys.argv[1:]))"
+    script = f"import os, sys; print({said}, file=sys.stderr); sys.exit(1)"
+    child = Child([sys.executable, "-I", "-c", script])
+    with pytest.raises(MedsegError, match="True True"):
+        next(child.ask({}))
 
 
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from medseg_napari.session import find_session
+from medseg_napari.session.snapshot import write_snapshot
 from session_cases import image, session
 
 import medseg
@@ -120,6 +122,68 @@ def test_a_slow_network_neither_stops_the_window_nor_outlives_a_cancel(
     assert "Cancelled" in panel.status.text()
     qtbot.waitUntil(lambda: not folder.exists(), timeout=PATIENCE_MS)
     assert not (study.parent / "medseg").exists()
+    assert panel.start.isEnabled()
+
+
+def test_a_result_goes_to_its_own_study_though_another_is_open_by_then(
+    window, qtbot, panel, tmp_path, study
+) -> None:
+    """As where a reader goes on in the list of cases while the network runs."""
+    from medseg_napari.controller import controller_of
+    from medseg_napari.run import Worker
+
+    ready, script = tmp_path / "result.npz", tmp_path / "child.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import json, pathlib, shutil, sys, time
+            sys.stdin.readline()
+            print(json.dumps({{"event": "phase", "phase": "segmenting"}}), flush=True)
+            while not pathlib.Path({str(ready)!r}).exists():
+                time.sleep(0.05)
+            shutil.copy({str(ready)!r}, sys.argv[1])
+            print(json.dumps({{"event": "result", "file": "result.npz"}}), flush=True)
+            """
+        ),
+        encoding="utf-8",
+    )
+    panel.worker = Worker([sys.executable, str(script)])
+    panel.keep.reader.setText("AB")
+    first = shown(window, study)
+    choose(panel, MODEL)
+    panel.run()
+    assert not panel.keep.isEnabled()
+    qtbot.waitUntil(lambda: "Segmenting" in panel.status.text(), timeout=PATIENCE_MS)
+    window.layers.remove(first)
+    other = study.with_name("two.nii.gz")
+    medseg.write(touching_lesions(5).volume, other)
+    shown(window, other)
+    write_snapshot(touching_lesions(3).truth, ready)
+    qtbot.waitUntil(lambda: "was closed" in panel.banner.text.text(), timeout=PATIENCE_MS)
+    found = find_session(study.parent / "medseg" / "one" / "AB")
+    assert found is not None and found.saved.closed
+    assert not (study.parent / "medseg" / "two").exists()
+    assert controller_of(window) is None
+    assert panel.start.isEnabled()
+
+
+def test_a_fault_of_the_program_is_said_and_the_panel_can_start_again(
+    window, qtbot, panel, study
+) -> None:
+    from medseg_napari.run import Job
+
+    panel.keep.reader.setText("AB")
+    shown(window, study)
+    choose(panel, MODEL)
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    panel.worker.segment = lambda *_, **__: Job(broken)
+    with qtbot.captureExceptions() as raised:
+        panel.run()
+        qtbot.waitUntil(lambda: "program-fault" in panel.banner.text.text(), timeout=PATIENCE_MS)
+    assert [one[0] for one in raised] == [ZeroDivisionError]
     assert panel.start.isEnabled()
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
+from medseg_napari.controller_keys import KEYS
 from medseg_napari.run import JobEstimate, JobState
 from medseg_napari.view.placement import Placement
-from medseg_napari.widgets.preferences import Preferences, from_values, recolored
+from medseg_napari.widgets.preferences import (
+    PAGES,
+    Preferences,
+    from_values,
+    recolored,
+    review_keys,
+    usable_keys,
+)
 from medseg_napari.widgets.segment_plan import (
     ModelChoice,
     box_around,
@@ -141,3 +150,35 @@ def test_colors_are_changed_for_classes_and_nothing_else() -> None:
     assert len(set(colors)) == len(colors) and None not in colors
     assert safe.items is before.items
     assert recolored(before, "of the model") is before
+
+
+def test_a_key_is_bound_once_and_what_is_no_key_is_said(viewer) -> None:
+    wishes = Preferences(accept="A", reject="a", unsure="Foo", next_case="", go_to_lesion="Ctrl+Z")
+    keys, lines = usable_keys(wishes)
+    assert keys == {
+        "previous_case": "Shift-K",
+        "next_lesion": "N",
+        "previous_lesion": "Shift-N",
+        "accept": "A",
+    }
+    assert [line.partition(": ")[2] for line in lines] == [
+        "a is taken by accept, so reject has no key",
+        "'Foo' is no single key, so unsure has none",
+        "Ctrl+Z is taken by undo, redo and Escape, so go to lesion has no key",
+    ]
+    assert review_keys(wishes) == {"next": "N", "previous": "Shift-N", "accept": "A"}
+    assert review_keys(Preferences()) == KEYS
+    assert usable_keys(Preferences())[1] == []
+
+
+def test_the_page_in_preferences_has_every_default(viewer) -> None:
+    import yaml  # comes with napari
+
+    text = resources.files("medseg_napari").joinpath("napari.yaml").read_text(encoding="utf-8")
+    pages = yaml.safe_load(text)["contributions"]["configurations"]
+    offered = {
+        name: one["default"] for page in pages.values() for name, one in page["properties"].items()
+    }
+    assert set(pages) == set(PAGES)
+    assert from_values(offered) == Preferences()
+    assert set(offered) == {one.name for one in fields(Preferences)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from medseg_napari.controller import controller_of
-from medseg_napari.session import CaseList, Session
+from medseg_napari.session import CaseList, Filter, Session
 from medseg_napari.view.facts import StudySource
 from medseg_napari.view.opening import open_study
 from medseg_napari.widgets.preferences import Preferences
@@ -111,9 +111,9 @@ def test_keeping_both_takes_a_folder_without_a_session(tmp_path: Path) -> None:
     folder = tmp_path / "study" / "AB"
     session(folder).close()
     first = free_folder(folder)
-    assert first == tmp_path / "study-2" / "AB"
+    assert first == tmp_path / "study" / "AB-2"
     session(first).close()
-    assert free_folder(folder) == tmp_path / "study-3" / "AB"
+    assert free_folder(folder) == tmp_path / "study" / "AB-3"
 
 
 def test_small_objects_are_hidden_and_said_not_deleted(viewer) -> None:
@@ -139,3 +139,43 @@ def test_the_objects_lie_over_the_image_with_its_classes(viewer) -> None:
     inside = [item.id for item in work.instances if (layer.data == item.id).any()]
     assert set(inside) == {1, 3, 7, 12, 40}
     assert tuple(layer.scale) == pytest.approx(tuple(viewer.layers["study"].scale))
+
+
+def test_keys_of_review_are_those_of_preferences(viewer) -> None:
+    opened(viewer, None)
+    work = Session.begin(image(), output(), "AB")
+    wishes = Preferences(accept="A", unsure="")
+    show_session(viewer, work, name="objects", source=StudySource(), wishes=wishes)
+    bound = {str(key) for key in viewer.keymap}
+    assert {"A", "N", "W"} <= bound
+    assert not {"G", "U"} & bound
+    work.selection.choose([3])
+    next(act for key, act in viewer.keymap.items() if str(key) == "A")(viewer)
+    assert work.review(3).decision == "accept"
+
+
+def test_a_kept_filter_stands_above_the_wish_to_hide_small_objects(viewer, tmp_path) -> None:
+    work = Session.begin(image(), output(), "AB", folder=tmp_path)
+    wanted = Filter(kinds=frozenset(["lesion"]))
+    work.show(filter=wanted)
+    work.keep_view()
+    work.close()
+    again = Session.resume(image(), tmp_path, "AB")
+    wishes = Preferences(min_volume_ml=1e3)
+    show_session(viewer, again, name="objects", source=StudySource(), wishes=wishes)
+    assert again.selection.filter == wanted
+
+
+def test_a_session_keeps_what_was_said_of_an_image_that_cannot_say_it(
+    viewer, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.nii.gz"
+    medseg.write(image(), path)
+    said = medseg.read(path, modality="CT", unit="HU")
+    layer = open_study(viewer, said, source=StudySource(str(path)))[0]
+    source = session_source(layer.metadata["medseg"])
+    assert source == {"path": str(path), "modality": "CT", "unit": "HU"}
+    cases = CaseList(tmp_path, tmp_path / "medseg", "AB")
+    cases.open("a", said, output(), source=source).close()
+    found = cases.read_volume("a")
+    assert (found.modality, found.unit) == ("CT", "HU")

@@ -112,6 +112,14 @@ def test_after_a_deletion_the_next_row_is_the_current_one() -> None:
         work.selection.choose([7])
 
 
+def test_where_the_current_row_is_gone_a_chosen_one_that_is_left_is_the_current_one() -> None:
+    """As after merging into the row that was not marked last: table and brush mean the same."""
+    work = ticking()
+    work.selection.choose([3, 40, 7])
+    work.delete([7])
+    assert (work.selection.current, work.selection.chosen) == (40, (3, 40))
+
+
 def test_an_order_that_is_not_there_changes_nothing() -> None:
     work = ticking()
     with pytest.raises(ValueError, match="there is no column 'weight'"):

@@ -53,14 +53,15 @@ def test_a_folder_says_what_lies_in_it_and_whether_it_was_left_by_a_crash(tmp_pa
     assert find_session(tmp_path) is None
     work = Session.begin(image(), output(), "AB", folder=tmp_path, source={"series": "a1"})
     work.mark([3], "accept")
-    work.keep_view({"sorted by": "volume_ml"})
+    work.keep_view(["instance_id", "volume_ml"])
     found = find_session(tmp_path)
     assert found is not None and found.in_use and not found.crashed
     crash(work)
     found = find_session(tmp_path)
     assert found is not None and found.crashed
     assert (found.saved.reader, found.steps) == ("AB", 1)
-    assert (found.saved.source, found.saved.view) == ({"series": "a1"}, {"sorted by": "volume_ml"})
+    assert found.saved.source == {"series": "a1"}
+    assert found.saved.view["columns"] == ["instance_id", "volume_ml"]
     assert found.last_time == work.steps[-1].time
     Session.resume(image(), tmp_path, "AB").close()
     found = find_session(tmp_path)
@@ -218,7 +219,7 @@ def work_until_killed(folder: Path, seed: int, seconds: float) -> list[int]:
             rng = np.random.default_rng(seed)
             while work.store is not None:
                 random_step(work, rng)
-                work.keep_view({"step": work.store.steps})
+                work.keep_view([f"column {work.store.steps}"])
                 os.write(write, work.store.steps.to_bytes(4, "little"))
         finally:
             os._exit(1)

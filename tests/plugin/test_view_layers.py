@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from medseg_napari.view.adapter import move_shapes, refreshed_once
 from medseg_napari.view.facts import LayerFacts, facts_of
 from medseg_napari.view.layer_data import drawn, image_data, labels_data, recolor, redraw
 from medseg_napari.view.opening import add_layers
@@ -185,3 +186,29 @@ def test_a_layer_that_is_removed_and_a_viewer_that_is_closed_are_freed(viewer) -
     viewer.add_image(np.zeros((2, 3, 4)))  # napari itself holds what was selected last
     gc.collect()
     assert [one() for one in found] == [None, None, None]
+
+
+@pytest.mark.parametrize("place", [None, 2.0])
+def test_layers_that_change_are_sliced_once_with_a_jump_or_without(viewer, place) -> None:
+    layer = viewer.add_labels(np.zeros((4, 6, 6), dtype=np.uint8))
+    viewer.dims.set_point(0, 1.0)
+    sliced = []
+    layer.events.set_data.connect(sliced.append)
+    with refreshed_once([layer]):
+        layer.data[1, 1, 1], layer.data[2, 1, 1] = 1, 2
+        layer.refresh()
+        if place is not None:
+            viewer.dims.set_point(0, place)
+    assert len(sliced) == 1
+    assert layer.get_value((viewer.dims.point[0], 1, 1)) == (1 if place is None else 2)
+
+
+def test_shapes_are_moved_without_being_made_anew(viewer) -> None:
+    layer = viewer.add_shapes(ndim=3)
+    layer.add_lines([np.array([[1, 0, 0], [1, 4, 4]]), np.array([[1, 2, 0], [1, 2, 3]])])
+    told = []
+    layer.events.data.connect(told.append)
+    wanted = [np.array([[2, 0, 1], [2, 4, 5]]), np.array([[2, 3, 0], [2, 3, 3]])]
+    move_shapes(layer, wanted)
+    assert all(np.array_equal(one, other) for one, other in zip(layer.data, wanted, strict=True))
+    assert told == []

@@ -199,11 +199,16 @@ def test_a_jump_shows_the_voxel_in_the_middle_of_the_canvas(viewer, turn, plane)
     assert own_slice_axis(viewer, layer) == expected
 
 
-def test_a_jump_to_an_object_makes_it_a_third_of_the_canvas(viewer) -> None:
+@pytest.mark.parametrize(("share", "after"), [(0.05, 0.3), (0.7, 0.3), (0.15, 0.15), (0.55, 0.55)])
+def test_a_jump_to_an_object_makes_it_a_third_of_the_canvas_where_its_size_does_not_do(
+    viewer, share, after
+) -> None:
     (layer,) = add_layers(viewer, [labels_data(output())])
     box = (slice(2, 5), slice(3, 7), slice(3, 8))  # 9, 3.6 and 3.5 mm
+    side = min(viewer.canvas.size)
+    viewer.scene.camera.zoom = share * side / 9.0
     jump_to_index(viewer, layer, (3, 5, 5), box=box)
-    assert viewer.scene.camera.zoom * 9.0 == pytest.approx(0.3 * min(viewer.canvas.size))
+    assert viewer.scene.camera.zoom * 9.0 == pytest.approx(after * side)
 
 
 def test_outside_of_the_image_there_is_no_voxel(viewer) -> None:

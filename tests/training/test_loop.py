@@ -6,6 +6,7 @@ import csv
 import shutil
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,21 @@ def test_time_up_keeps_what_was_learned(tmp_path: Path) -> None:
     assert medseg.load_model(package).card.training.statistics["steps"] == 1
     found = load_checkpoint(tmp_path, recipe(50))
     assert found is not None and found[0].step == 1
+
+
+def test_minutes_are_those_of_the_clock_that_is_given(tmp_path: Path) -> None:
+    hours = count()
+    train(
+        recipe(50),
+        tmp_path,
+        data_root=tmp_path,
+        device="cpu",
+        max_minutes=150,
+        clock=lambda: 3600 * next(hours),
+    )
+    found = load_checkpoint(tmp_path, recipe(50))
+    assert found is not None and found[0].step < 5
+    assert found[0].minutes % 60 == 0 and found[0].minutes >= 60
 
 
 @pytest.mark.parametrize("kind", ["polynomial", "cosine"])

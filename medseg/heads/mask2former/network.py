@@ -29,7 +29,7 @@ from medseg.heads.query_points import LearnedPoints, QueryPoints, Seen, SharpMas
 from medseg.heads.set_loss import last_matches
 from medseg.heads.set_targets import in_order
 from medseg.networks.attention import or_all
-from medseg.networks.queries import Masks, coarse_masks
+from medseg.networks.queries import MASK_STRIDE, Masks, coarse_masks
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Mask2FormerNetwork(nn.Module):
         said = {"refine": chosen.refine} if self.organs else {}
         dense = auxiliary(classes, {**said, **chosen.dense})
         self.dense = CenterOffsetNetwork(in_channels, channels, strides, classes, **dense)
+        self.organ_stride = int(strides[self.dense.coarse_level])
         self.parts = QueryParts(channels, strides, len(self.lesion_ids), chosen)
         self.points = None
         if chosen.refine == "pointrend" and self.lesion_ids:
@@ -189,12 +190,12 @@ class Mask2FormerNetwork(nn.Module):
         """
         logits, bias = _product(organs, features), organs[..., -1:, None, None]
         own, lesions = dense.coarse.tensor_split([1 + self.organs], dim=1)
-        ratio = own.shape[2] / logits.shape[2]
-        if ratio > 1:
+        if self.organ_stride < MASK_STRIDE:
             # The bias is in its own logits.
+            ratio = MASK_STRIDE / self.organ_stride
             logits = functional.interpolate(logits, scale_factor=ratio, mode="trilinear") + own
         else:
-            logits = functional.avg_pool3d(logits, round(1 / ratio)) + bias
+            logits = functional.avg_pool3d(logits, self.organ_stride // MASK_STRIDE) + bias
         if not self.lesion_ids:
             # Its own layer may be used for nothing; training wants a gradient for every weight.
             logits = logits + 0.0 * own

@@ -8,13 +8,14 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from medseg.heads.center_offset.decode import CenterOffsetDecoder, organ_decoder
 from medseg.heads.contract import WindowInstance, lesion_ids
 from medseg.heads.settings import DOUBTFUL, InstanceSettings
 from medseg.heads.window_objects import refuse_not_finite, window_instance, without_doubles
 from medseg.heads.yolact.masks import MARGIN, crop_logits, crop_range
-from medseg.heads.yolact.network import Yolact, YolactNetwork
+from medseg.heads.yolact.network import Yolact
 from medseg.networks.detector import best_boxes
 
 
@@ -33,11 +34,7 @@ class YolactDecoder(InstanceSettings):
     mask_overlap: float = 0.5
     most: int = 300
 
-    limits: ClassVar = {
-        # The network makes prototypes only where it is more interested than this.
-        "doubtful": (YolactNetwork.interest, 1.0),
-        "most": (0, np.inf),
-    }
+    limits: ClassVar = {"most": (0, np.inf)}
 
     @property
     def organs(self) -> CenterOffsetDecoder | None:
@@ -80,28 +77,46 @@ class YolactDecoder(InstanceSettings):
         return cells, kinds, scores
 
     def _decode(self, raw: Yolact, window: int) -> list[WindowInstance]:
-        if raw.prototypes is None or raw.corner is None:
-            msg = "masks want the prototypes that refine and refine_found give"
-            raise ValueError(msg)
-        kept, kinds, scores = self._best(raw, window, self.doubtful)
-        boxes = raw.found.boxes[window].flatten(1).T
-        volumes, corner = raw.prototypes[window], raw.corner.cpu()
-        local = boxes[kept] - corner.repeat(2).to(boxes.device)
-        lows, highs = crop_range(local.cpu(), volumes.shape[:3], MARGIN)
-        coefficients = raw.coefficients[window].flatten(1).T[kept]
+        kept, kinds, scores = (one.cpu() for one in self._best(raw, window, self.doubtful))
+        cells, mixing = (one.cpu() for one in _mixed(raw, window))
+        shape = [length * mixing.shape[1] for length in cells.shape[:3]]
+        boxes = raw.found.boxes[window].flatten(1).T.cpu()[kept]
+        lows, highs = (one.numpy() for one in crop_range(boxes, shape, MARGIN))
+        coefficients = raw.coefficients[window].flatten(1).T.cpu()[kept]
+        count = len(mixing)
+        weights = (coefficients[:, :count] @ mixing.flatten(1)).view(-1, *mixing.shape[1:])
+        terms = coefficients[:, count:].contiguous()
         positions = lesion_ids(self.classes)
         found = []
         for n, cell in enumerate(kept.tolist()):
-            logits = crop_logits(volumes, lows[n], highs[n], local[n], coefficients[n])
+            logits = crop_logits(
+                cells.numpy(),
+                weights[n].numpy(),
+                terms[n].numpy(),
+                boxes[n].numpy(),
+                (lows[n], highs[n]),
+            )
             item = window_instance(
                 positions[int(kinds[cell])],
                 float(scores[cell]),
-                (lows[n] + corner).tolist(),
-                torch.sigmoid(logits).cpu().numpy(),
+                lows[n].tolist(),
+                torch.sigmoid(torch.from_numpy(logits)).numpy(),
             )
             if item is not None:
                 found.append(item)
         return without_doubles(found, self.mask_overlap)
+
+
+def _mixed(raw: Yolact, window: int) -> tuple[Tensor, Tensor]:
+    """Features (Z / s, Y / s, X / s, C) of a window, and prototypes (P, s, s, s, 1 + C) of them."""
+    if raw.mixing is not None:
+        return raw.dense.features[window].movedim(0, -1).float().contiguous(), raw.mixing
+    if raw.prototypes is None:
+        msg = "masks want what refine or refine_found gives"
+        raise ValueError(msg)
+    count = raw.prototypes.shape[-1]
+    alone = functional.pad(torch.eye(count, device=raw.prototypes.device), (1, 0))
+    return raw.prototypes[window], alone.view(count, 1, 1, 1, 1 + count)
 
 
 def scored(raw: Yolact, window: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medseg.compiled import compiled
+
 MARGIN = 2.0
 """Voxels by which a mask may stand out of its box: boxes are a little loose."""
 
@@ -65,24 +67,47 @@ def coordinate_terms(points: Tensor, boxes: Tensor) -> Tensor:
 
 
 def crop_logits(
-    prototypes: Tensor, low: Tensor, high: Tensor, box: Tensor, coefficients: Tensor
-) -> Tensor:
+    cells: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    terms: NDArray[np.float32],
+    box: NDArray[np.float32],
+    crop: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> NDArray[np.float32]:
     """Mask logits (z, y, x) of one object over its crop.
 
-    Shapes: prototypes (Z, Y, X, C); `low` and `high` (3,) voxels of the crop; box (6,) in the same
-    voxels; coefficients (C + TERMS,).
+    Shapes: cells (Z / s, Y / s, X / s, C) features at stride s; weights (s, s, s, 1 + C), a
+    constant and what each feature counts at a voxel of a cell; terms (TERMS,); box (6,); crop its
+    first voxel (3,) and its end (3,).
     """
-    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    crop = prototypes[z, y, x]
-    count = crop.shape[-1]
-    logits = (crop.reshape(-1, count) @ coefficients[:count]).view(crop.shape[:-1])
-    half, middle = (box[3:] - box[:3]) / 2, (box[:3] + box[3:]) / 2
-    axes = [
-        (torch.arange(part.start, part.stop, device=box.device) + 0.5 - middle[n]) / half[n]
-        for n, part in enumerate((z, y, x))
-    ]
-    a = coefficients[count:]
-    rz, ry, rx = axes[0][:, None, None], axes[1][:, None], axes[2]
-    logits = logits + ((a[0] + a[3] * rz) * rz + a[9])
-    logits = logits + (a[1] + a[4] * ry + a[6] * rz) * ry
-    return logits + (a[2] + a[5] * rx + a[7] * rz + a[8] * ry) * rx
+    logits = np.empty(crop[1] - crop[0], dtype=np.float32)
+    _add_up(cells, weights, terms, box.astype(np.float64), crop[0], logits)
+    return logits
+
+
+@compiled
+def _add_up(
+    cells: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    terms: NDArray[np.float32],
+    box: NDArray[np.float64],
+    low: NDArray[np.int64],
+    logits: NDArray[np.float32],
+) -> None:  # pragma: no cover - compiled
+    stride, a = weights.shape[0], terms
+    half, middle = (box[3:] - box[:3]) / 2, (box[3:] + box[:3]) / 2
+    for k in range(logits.shape[0]):
+        cell_z, in_z = divmod(k + low[0], stride)
+        z = (k + low[0] + 0.5 - middle[0]) / half[0]
+        for j in range(logits.shape[1]):
+            cell_y, in_y = divmod(j + low[1], stride)
+            y = (j + low[1] + 0.5 - middle[1]) / half[1]
+            fixed = (a[0] + a[3] * z) * z + (a[1] + a[4] * y + a[6] * z) * y + a[9]
+            slope = a[2] + a[7] * z + a[8] * y
+            for i in range(logits.shape[2]):
+                cell_x, in_x = divmod(i + low[2], stride)
+                x = (i + low[2] + 0.5 - middle[2]) / half[2]
+                weight = weights[in_z, in_y, in_x]
+                logit = weight[0] + np.float32(fixed + (slope + a[5] * x) * x)
+                for c in range(cells.shape[3]):
+                    logit += cells[cell_z, cell_y, cell_x, c] * weight[1 + c]
+                logits[k, j, i] = logit

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from medseg.card import CardClass
 from medseg.heads.center_offset.network import CenterOffset, CenterOffsetNetwork, auxiliary
 from medseg.heads.contract import WindowTarget, lesion_ids
-from medseg.heads.yolact.masks import MARGIN, START, TERMS, crop_range
+from medseg.heads.yolact.masks import START, TERMS
 from medseg.networks.detector import Detections, Detector, in_float32, set_bias
 
 
@@ -19,9 +19,10 @@ class Yolact(NamedTuple):
     """What the network gives.
 
     Shapes: `found` and `coefficients` (B, prototypes + `TERMS`, z, y, x) at the detector's cells;
-    quality (B, z, y, x) logits of the IoU that a cell's mask will have. After `refine` and
-    `refine_found`, prototypes (B, Z, Y, X, prototypes) are those of the window from voxel `corner`
-    (3,) on, or of no voxel where nothing was found; before, both are None.
+    quality (B, z, y, x) logits of the IoU that a cell's mask will have. After `refine` there are
+    prototypes (B, Z, Y, X, prototypes), after `refine_found` there is `mixing` (prototypes, s, s,
+    s, 1 + channels): of what a prototype is made at each voxel of a cell of `dense.features`, which
+    are at stride s: a constant, and so much of every channel.
     """
 
     dense: CenterOffset
@@ -29,7 +30,7 @@ class Yolact(NamedTuple):
     coefficients: Tensor
     quality: Tensor
     prototypes: Tensor | None = None
-    corner: Tensor | None = None
+    mixing: Tensor | None = None
 
 
 class YolactNetwork(nn.Module):
@@ -41,9 +42,6 @@ class YolactNetwork(nn.Module):
     find every look-alike at once, so a mask also adds a paraboloid in coordinates of its box. The
     predicted mask IoU (Mask Scoring, Huang et al. 2019) is an output of the cell.
     """
-
-    interest = 0.02
-    """Cells with a lower objectness are not worth a prototype at inference."""
 
     def __init__(  # noqa: PLR0913 - what a backbone gives, and widths
         self,
@@ -91,29 +89,18 @@ class YolactNetwork(nn.Module):
         return raw._replace(
             dense=self.dense.refine(image, raw.dense, targets),
             prototypes=self._volumes(raw.dense.features),
-            corner=torch.zeros(3, dtype=torch.int64),
         )
 
     def refine_found(self, image: Tensor, raw: Yolact) -> Yolact:
-        """The same for one window, with prototypes only around cells that may hold an object.
+        """How prototypes would come about: a mask adds them up in its own crop alone.
 
         Class logits are refined where there are organs: objects do without.
         """
         dense = self.dense.refine_found(image, raw.dense) if self.dense.organs else raw.dense
-        cells = torch.sigmoid(raw.found.objectness[0]) > self.interest
-        boxes = raw.found.boxes[0][:, cells]
-        features = raw.dense.features
-        if not boxes.shape[1]:
-            count = self.mask.out_channels - TERMS - 1
-            none = features.new_zeros((1, 0, 0, 0, count))
-            return raw._replace(dense=dense, prototypes=none, corner=torch.zeros(3).long())
-        shape = [length * self.up for length in features.shape[2:]]
-        around = torch.cat([boxes[:3].amin(dim=1), boxes[3:].amax(dim=1)])[None].cpu()
-        low, high = (part[0] for part in crop_range(around, shape, MARGIN))
-        first, last = low // self.up, -(-high // self.up)
-        z, y, x = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
-        volumes = self._volumes(features[:, :, z, y, x])
-        return raw._replace(dense=dense, prototypes=volumes, corner=first * self.up)
+        layer, up = self.prototypes, self.up
+        bias = torch.zeros_like(layer.weight[:, 0, 0, 0, 0]) if layer.bias is None else layer.bias
+        both = torch.cat([bias[:, None], layer.weight.flatten(1)], dim=1).detach().float()
+        return raw._replace(dense=dense, mixing=both.view(-1, up, up, up, both.shape[1]))
 
     def _volumes(self, features: Tensor) -> Tensor:
         """Prototypes (B, Z, Y, X, prototypes): sub-pixel convolution, a voxel's values together.

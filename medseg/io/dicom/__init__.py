@@ -3,16 +3,23 @@
 Nothing is guessed: what is not plainly sound is refused with a code of `medseg.errors`.
 """
 
-from medseg.io.dicom.access import looks_like_dicom, read_dicom, read_dicom_volumes
+from medseg.io.dicom.access import (
+    looks_like_dicom,
+    read_dicom,
+    read_dicom_volumes,
+    series_of_files,
+)
 from medseg.io.dicom.check import check
+from medseg.io.dicom.folders import FolderScan, scan_folders
 from medseg.io.dicom.read import choose_stack, read_checked
 from medseg.io.dicom.records import Checked, Frame, Scan, Series, Stack
 from medseg.io.dicom.report import SeriesReport, describe_dicom
-from medseg.io.dicom.scan import scan, scan_tree
+from medseg.io.dicom.scan import scan, scan_files, scan_tree
 from medseg.io.dicom.suv import PetUnits
 
 __all__ = [
     "Checked",
+    "FolderScan",
     "Frame",
     "PetUnits",
     "Scan",
@@ -27,5 +34,8 @@ __all__ = [
     "read_dicom",
     "read_dicom_volumes",
     "scan",
+    "scan_files",
+    "scan_folders",
     "scan_tree",
+    "series_of_files",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medseg.io.dicom.check import check
@@ -11,7 +11,7 @@ from medseg.io.dicom.classes import SUPPORTED, class_name
 from medseg.io.dicom.read import read_checked
 from medseg.io.dicom.records import Scan, Series
 from medseg.io.dicom.refusals import counted, path_refusal
-from medseg.io.dicom.scan import scan_tree
+from medseg.io.dicom.scan import scan_files, scan_tree
 from medseg.io.dicom.suv import PetUnits
 from medseg.types import Volume
 
@@ -44,6 +44,19 @@ def choose_series(path: PathLike, series: str | int | None = None) -> Series:
     `several-patients`, or what `scan` refuses).
     """
     return _chosen(scan_tree(Path(path)), series)
+
+
+def series_of_files(paths: Iterable[PathLike]) -> Series:
+    """The one image series that the files make up, wherever they lie.
+
+    Raises InputRefused as `choose_series` does, and `file-corrupt` where a file is no image.
+    """
+    found = scan_files(paths)
+    others = sum(one.files for one in found.series if one.kind == "other")
+    lost = others + sum(found.skipped.values())
+    if lost:
+        raise path_refusal("file-corrupt", f"{counted(lost, 'file')} of the series hold no image")
+    return _chosen(found, None)
 
 
 def read_dicom_volumes(path: PathLike, *, pet: PetUnits = "physical") -> list[Volume]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,16 +12,17 @@ from pydicom.dataset import Dataset
 
 from medseg.io.dicom.classes import DIRECTORY, NO_IMAGES, SUPPORTED
 from medseg.io.dicom.frames import frames_of, image_file
+from medseg.io.dicom.gathered import Gathered
 from medseg.io.dicom.header import Header, read_header
 from medseg.io.dicom.index import Index, Stamp
-from medseg.io.dicom.records import Found, Frame, Scan, Series, SeriesKind
+from medseg.io.dicom.records import Found, Scan, Series
 from medseg.io.dicom.refusals import path_refusal
 from medseg.io.dicom.tags import PARSE_ERRORS, number, quiet_pydicom, text
 
 MAX_FILES = 200_000
 MAX_DEPTH = 24
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
-_NOT_DICOM = "not DICOM"
+NOT_DICOM = "not DICOM"
 
 
 def scan(path: str | os.PathLike[str], *, index: Path | None = None) -> tuple[Series, ...]:
@@ -38,20 +38,30 @@ def scan(path: str | os.PathLike[str], *, index: Path | None = None) -> tuple[Se
 
 def scan_tree(path: Path, *, index: Path | None = None) -> Scan:
     """As `scan`, and how many files were set aside for which reason."""
-    groups: dict[tuple[str, SeriesKind], _Group] = defaultdict(_Group)
-    skipped: Counter[str] = Counter()
+    gathered = Gathered()
     with quiet_pydicom(), Index(path, index) as known:
-        for order, file in enumerate(_files(path, skipped), start=1):
-            found = _known_or_read(file, order, known)
-            if isinstance(found, str):
-                skipped[found] += 1
-            else:
-                groups[found.uid, found.kind].add(found)
-    _merge_damaged(groups)
-    return Scan(_numbered(groups), dict(skipped))
+        for order, file in enumerate(_files(path, gathered.skipped), start=1):
+            gathered.add(known_or_read(file, order, known))
+    return gathered.scan()
 
 
-def _known_or_read(file: _File, order: int, known: Index) -> Found | str:
+def scan_files(paths: Iterable[str | os.PathLike[str]]) -> Scan:
+    """As `scan_tree`, of the files given, whatever folders they lie in; their order is no matter.
+
+    Raises InputRefused `path-unreadable` for a file that is not there or cannot be read.
+    """
+    gathered = Gathered()
+    with quiet_pydicom(), Index(Path(), None) as unknown:
+        for order, path in enumerate(sorted(map(Path, paths)), start=1):
+            gathered.add(known_or_read(PlacedFile(path, "", path.stat), order, unknown))
+    return gathered.scan()
+
+
+def known_or_read(file: PlacedFile, order: int, known: Index) -> Found | str:
+    """What a file is, from the index or its header; else the reason to set it aside.
+
+    Raises InputRefused `path-unreadable`.
+    """
     try:
         stamp = Stamp.of(file.stat())
         found = known.find(file.path, file.folder, stamp, order)
@@ -64,7 +74,7 @@ def _known_or_read(file: _File, order: int, known: Index) -> Found | str:
     return found
 
 
-class _File(NamedTuple):
+class PlacedFile(NamedTuple):
     """A file that a scan came across; `folder` is where it lies, from the root of the scan on."""
 
     path: Path
@@ -72,61 +82,20 @@ class _File(NamedTuple):
     stat: Callable[[], os.stat_result]
 
 
-@dataclass(slots=True)
-class _Group:
-    """The files of one series while a scan runs."""
-
-    files: int = 0
-    damaged: int = 0
-    series_number: float = float("inf")
-    frames: list[Frame] = field(default_factory=list)
-    sop_classes: set[str] = field(default_factory=set)
-
-    def add(self, found: Found) -> None:
-        self.files += 1
-        self.damaged += found.kind == "damaged"
-        self.series_number = min(self.series_number, found.series_number)
-        self.frames.extend(found.frames)
-        if found.sop_class:
-            self.sop_classes.add(found.sop_class)
-
-
-def _merge_damaged(groups: dict[tuple[str, SeriesKind], _Group]) -> None:
-    """A damaged file that still names its series counts against that series."""
-    for uid, kind in list(groups):
-        if kind == "damaged" and (uid, "image") in groups:
-            lost = groups.pop((uid, "damaged"))
-            groups[uid, "image"].files += lost.files
-            groups[uid, "image"].damaged += lost.damaged
-
-
-def _numbered(groups: dict[tuple[str, SeriesKind], _Group]) -> tuple[Series, ...]:
-    """Images first, then by SeriesNumber and UID: an order that no file name decides."""
-    kinds: list[SeriesKind] = ["image", "damaged", "other"]
-    keys = sorted(groups, key=lambda key: (kinds.index(key[1]), groups[key].series_number, key[0]))
-    return tuple(
-        Series(
-            uid=uid,
-            kind=kind,
-            number=number,
-            files=groups[uid, kind].files,
-            damaged=groups[uid, kind].damaged,
-            frames=tuple(groups[uid, kind].frames),
-            sop_classes=tuple(sorted(groups[uid, kind].sop_classes)),
-        )
-        for number, (uid, kind) in enumerate(keys, start=1)
-    )
-
-
-def _files(path: Path, skipped: Counter[str]) -> Iterator[_File]:
-    """Regular files in name order; links inside a folder are counted and not followed."""
+def require_there(path: Path) -> None:
+    """Refuse a path where nothing is (`path-missing`) or a broken link (`path-unreadable`)."""
     if not path.exists():
         code = "path-unreadable" if path.is_symlink() else "path-missing"
         detail = "a link that leads nowhere" if path.is_symlink() else "there is nothing there"
         raise path_refusal(code, detail)
+
+
+def _files(path: Path, skipped: Counter[str]) -> Iterator[PlacedFile]:
+    """Regular files in name order; links inside a folder are counted and not followed."""
+    require_there(path)
     if not path.is_dir():
         _refuse_archive(path.name)
-        yield _File(path, "", path.stat)
+        yield PlacedFile(path, "", path.stat)
         return
     for count, (entry, folder) in enumerate(_entries(path), start=1):
         if count > MAX_FILES:
@@ -135,9 +104,9 @@ def _files(path: Path, skipped: Counter[str]) -> Iterator[_File]:
             skipped["link"] += 1
         elif entry.is_file():
             _refuse_archive(entry.name)
-            yield _File(Path(entry.path), folder, entry.stat)
+            yield PlacedFile(Path(entry.path), folder, entry.stat)
         else:
-            skipped[_NOT_DICOM] += 1
+            skipped[NOT_DICOM] += 1
 
 
 def _entries(
@@ -162,16 +131,21 @@ def _entries(
         yield from _entries(one.path, f"{inside}{one.name}/", depth + 1)
 
 
+def is_archive(name: str) -> bool:
+    """Whether a file is a packed archive by its name."""
+    return name.lower().endswith(_ARCHIVES)
+
+
 def _refuse_archive(name: str) -> None:
-    if name.lower().endswith(_ARCHIVES):
+    if is_archive(name):
         raise path_refusal("archive", "a packed archive, whose contents were not looked at")
 
 
 def _look_at(file: Path, order: int, file_bytes: int) -> Found | str:
     """What a file is, or the reason to set it aside; OSError of the file system is the caller's."""
     header = read_header(file, file_bytes, whole=False)
-    if header == _NOT_DICOM:
-        return _NOT_DICOM
+    if header == NOT_DICOM:
+        return NOT_DICOM
     if isinstance(header, str):
         return Found("", "damaged")
     try:
@@ -209,6 +183,6 @@ def _without_class(ds: Dataset) -> Found | str:
     """A directory of DICOM, a file cut before its first tags, or none of DICOM's."""
     meta = getattr(ds, "file_meta", None)
     if not meta:
-        return _NOT_DICOM
+        return NOT_DICOM
     is_directory = str(meta.get("MediaStorageSOPClassUID") or "") == DIRECTORY
     return "DICOMDIR" if is_directory else Found("", "damaged")

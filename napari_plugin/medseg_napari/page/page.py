@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 
-from medseg.evaluation.page import Table
+from medseg.evaluation.page import Table, rendered
 from medseg.evaluation.wording import number
 from medseg.io.atomic import atomic_path
 from medseg.measurement.column import Column
 from medseg.measurement.columns import columns_of
 from medseg.types import Instance, Instances, Volume
 from medseg_napari.page.pictures import MOST_PICTURED, pictures
-from medseg_napari.session import ClassCount, Review, Session
+from medseg_napari.session import ClassCount, Lines, Review, Session
 
-_TEMPLATE = "case.html.jinja"
-_HOUSE = ("medseg.evaluation", "page.html.jinja")
 _NOT_SHOWN = frozenset({"notes", "comment"})
 _DECIDED = {"accept": "accepted", "reject": "rejected", "unsure": "unsure"}
 
@@ -53,6 +48,7 @@ class Case:
     frame: pd.DataFrame
     totals: Mapping[str, ClassCount]
     reviews: Mapping[int, Review]
+    lines: Mapping[int, Lines]
     notes: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -65,6 +61,7 @@ class Case:
             session.frame(),
             session.totals(),
             {item.id: session.review(item.id) for item in session.instances},
+            session.lines() if "recist" in session.table.groups else {},
             session.notes,
         )
 
@@ -85,19 +82,17 @@ def case_page(case: Case, about: CaseAbout, *, progress: Progress | None = None)
     gives the same text.
     """
     shown = _order(case.instances)
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = resources.files("medseg_napari.page").joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return rendered(
+        "medseg_napari.page",
+        "case.html.jinja",
         about=about,
-        style=house_style(),
         counts=[_count(name, one) for name, one in case.totals.items()],
         facts=[*about.facts.items(), ("reader", case.reader)],
         warnings=_warnings(case, about),
         pictured=list(_pictured(case, shown[:MOST_PICTURED], progress)),
         unpictured=max(0, len(shown) - MOST_PICTURED) if case.volume is not None else 0,
         objects=len(shown),
+        has_lines=bool(case.lines) and case.volume is not None,
         table=measures_table(case.frame),
         comments=list(_comments(case)),
         version=version("medseg"),
@@ -111,17 +106,6 @@ def write_case_page(
     text = case_page(case, about, progress=progress)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def house_style() -> str:
-    """The style sheet that medseg's pages share."""
-    package, name = _HOUSE
-    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
-    found = re.search(r"<style>\n(.*?)</style>", text, flags=re.DOTALL)
-    if found is None:
-        msg = f"{name} holds no style"
-        raise ValueError(msg)
-    return found.group(1)
 
 
 def measures_table(frame: pd.DataFrame) -> Table:
@@ -151,7 +135,7 @@ def _pictured(
     if case.volume is None or not items:
         return
     rows = {row["instance_id"]: row for row in case.frame.to_dict("records")}
-    found = pictures(case.volume, case.instances, [item.id for item in items])
+    found = pictures(case.volume, case.instances, [item.id for item in items], case.lines)
     for done, (item, content) in enumerate(zip(items, found, strict=True), start=1):
         caption = _caption(item, rows[item.id], case.reviews[item.id])
         text = base64.b64encode(content).decode()
@@ -164,7 +148,8 @@ def _caption(item: Instance, row: Mapping[Hashable, Any], review: Review) -> str
     parts = [f"{number(float(row['volume_ml']), 'mL')} ml"]
     axes = [_diameter(row, which) for which in ("long", "short")]
     if None not in axes:
-        parts.append(" × ".join(str(one) for one in axes) + " mm")
+        by_hand = " as drawn by hand" if review.long or review.short else ""
+        parts.append(" × ".join(str(one) for one in axes) + f" mm{by_hand}")
     parts.append(f"score {item.score:.2f}")
     if review.mark is not None:
         mark = review.mark

@@ -34,10 +34,11 @@ class Child:
         start = [sys.executable, "-I", script] if command is None else [*command]
         with (self.folder / _STDERR).open("wb") as stderr:
             self._process = subprocess.Popen(
-                [*start, str(self.folder), *filter(None, sys.path)],
+                [*start, str(self.folder), *_search_path()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                cwd=self.folder.parent,  # the parent's own may be gone, and torch wants one
                 creationflags=_creation_flags(),
             )
         self._finalizer = weakref.finalize(self, _end, self._process, self.folder)
@@ -109,6 +110,15 @@ def ended(why: str) -> MedsegError:
     """What is said of a process that can no longer be used."""
     detail = f"the process that does it ended ({why})"
     return MedsegError(ENDED, "segmenting", detail, "start it again")
+
+
+def _search_path() -> list[str]:
+    """Where this process finds modules; what is said from its working directory, as whole paths."""
+    try:
+        here = Path.cwd()
+    except OSError:  # deleted since
+        return [one for one in sys.path if Path(one).is_absolute()]
+    return [str(here / one) for one in sys.path if one]
 
 
 def _creation_flags() -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from medseg.errors import MedsegError
 from medseg_napari.run.job import Job
 
 INTERVAL_MS = 100
@@ -64,6 +65,16 @@ class JobWatcher(QObject):
         if state.phase == "cancelled":
             self.cancelled.emit()
         elif state.phase == "failed":
-            self.failed.emit(job.error)
+            self._fail(job)
         else:
             self.finished.emit(job.result)
+
+    def _fail(self, job: Job[Any]) -> None:
+        """Tell of an error; a fault of the program is told too, and raised for who mends it."""
+        try:
+            error = job.error
+        except Exception as fault:
+            detail = f"a fault of the program ({type(fault).__name__})"
+            self.failed.emit(MedsegError("program-fault", "medseg", detail, "please report it"))
+            raise
+        self.failed.emit(error)

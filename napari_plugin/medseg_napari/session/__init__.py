@@ -8,7 +8,9 @@ from medseg_napari.session.agreement import (
     agreement,
     pooled,
 )
-from medseg_napari.session.cases import STATUSES, Case, CaseList, CaseRow, Status, list_studies
+from medseg_napari.session.case import Case, list_studies
+from medseg_napari.session.case_batch import READERS, BatchCase, is_batch
+from medseg_napari.session.cases import STATUSES, CaseList, CaseRow, Status
 from medseg_napari.session.edits import Change, Edit, named
 from medseg_napari.session.export import Exported, export_cases
 from medseg_napari.session.jump import LargestSlice, largest_slice
@@ -23,9 +25,11 @@ from medseg_napari.session.totals import ClassCount
 
 __all__ = [
     "NO_ORGAN",
+    "READERS",
     "REVIEW_COLUMNS",
     "STATUSES",
     "Agreement",
+    "BatchCase",
     "Case",
     "CaseList",
     "CaseRow",
@@ -54,6 +58,7 @@ __all__ = [
     "agreement",
     "export_cases",
     "find_session",
+    "is_batch",
     "largest_slice",
     "list_studies",
     "named",

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from medseg.errors import InputRefused
-from medseg.io import read
 from medseg.io.atomic import atomic_path, writable_folder
-from medseg.io.checks import must_exist
-from medseg.io.formats import IMAGE_SUFFIXES, has_suffix
 from medseg.types import Instances, Volume
+from medseg_napari.session.case import Case, list_studies
+from medseg_napari.session.case_batch import is_batch, list_batch, why_closed
 from medseg_napari.session.log import damaged
 from medseg_napari.session.packing import DAMAGE
 from medseg_napari.session.review import utc_now
@@ -33,20 +32,8 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 STATUS_FILE = "case.json"
 VERSION = 1
 
-_CHOICES = ("series", "volume", "modality", "unit", "pet")
-"""What in a session's `source` is passed on to `medseg.read`."""
-
-_SECOND_HALVES = (".img", ".img.gz")
 _RESERVED = re.compile(r"CON|PRN|AUX|NUL|COM\d|LPT\d")
 _LONGEST_INITIALS = 16
-
-
-@dataclass(frozen=True)
-class Case:
-    """A study: a DICOM folder, or an image file; `id` is its name without suffix."""
-
-    id: str
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -62,17 +49,28 @@ class CaseRow:
 class CaseList:
     """The studies of a folder in the order of their names, with numbers in them as numbers.
 
-    `reader` are initials: letters, digits, - and _; capitals and small letters are the same.
+    The folder of a batch gives its finished and failed studies, in the order of its tables; where
+    their images lie is told by the site's `secret` (None: where it usually is). `reader` are
+    initials: letters, digits, - and _; capitals and small letters are the same.
 
     Raises InputRefused (`path-missing`, `path-unreadable`; `dataset-invalid` where the folder holds
-    no study, or two of one name), ValueError for initials that make no folder name.
+    no study, or two of one name, and as `list_batch` does), ValueError for initials that make no
+    folder name.
     """
 
-    def __init__(self, studies: Path, out: Path, reader: str) -> None:
+    def __init__(
+        self, studies: Path, out: Path, reader: str, *, secret: Path | None = None
+    ) -> None:
         self.reader = initials(reader)
         self.out = out
-        own = out.resolve()  # it may lie among the studies
-        self.cases = tuple(one for one in list_studies(studies) if one.path.resolve() != own)
+        self.is_batch = is_batch(studies)
+        self.problem = why_closed(studies, secret) if self.is_batch else ""
+        self.cases: tuple[Case, ...]
+        if self.is_batch:
+            self.cases = list_batch(studies, secret)
+        else:
+            own = out.resolve()  # it may lie among the studies
+            self.cases = tuple(one for one in list_studies(studies) if one.path.resolve() != own)
         self._by_id = {case.id: case for case in self.cases}
 
     def __len__(self) -> int:
@@ -170,7 +168,7 @@ class CaseList:
         if source is None:
             found = find_session(self.folder(case_id))
             source = {} if found is None else found.saved.source
-        return read(case.path, **{name: source[name] for name in _CHOICES if name in source})
+        return case.read(source)
 
     def open(
         self,
@@ -206,33 +204,6 @@ class CaseList:
         return self.step(1, case_id, status="to do") or self.step(1, status="to do")
 
 
-def list_studies(folder: Path) -> tuple[Case, ...]:
-    """The studies in a folder: its folders, and its image files; hidden ones are passed over.
-
-    Files of segments (.seg.nrrd) are none.
-
-    Raises InputRefused as `CaseList` does.
-    """
-    must_exist(folder)
-    if not folder.is_dir():
-        detail, remedy = "is a file", "give the folder that holds the studies"
-        raise InputRefused("dataset-invalid", folder.name, detail, remedy)
-    found: dict[str, Case] = {}
-    for entry in sorted(folder.iterdir()):
-        name = _case_id(entry)
-        if name is None:
-            continue
-        if name.casefold() in found:  # on some systems the two would share a folder
-            detail = f"{found[name.casefold()].path.name} and {entry.name} are one case by name"
-            raise InputRefused("dataset-invalid", name, detail, "rename one of the two")
-        found[name.casefold()] = Case(name, entry)
-    if not found:
-        detail = "holds no study"
-        remedy = "give the folder that holds a DICOM folder or an image file for each study"
-        raise InputRefused("dataset-invalid", folder.name, detail, remedy)
-    return tuple(sorted(found.values(), key=lambda case: _natural(case.id)))
-
-
 def initials(reader: str) -> str:
     """A reader's initials in capitals, fit for a folder's name; ValueError where they are not."""
     text = unicodedata.normalize("NFC", reader.strip()).upper()
@@ -244,19 +215,3 @@ def initials(reader: str) -> str:
         )
         raise ValueError(msg)
     return text
-
-
-def _case_id(entry: Path) -> str | None:
-    if entry.name.startswith("."):
-        return None
-    if entry.is_dir():
-        return entry.name
-    if has_suffix(entry, ".seg.nrrd", *_SECOND_HALVES) or not has_suffix(entry, *IMAGE_SUFFIXES):
-        return None
-    longest = max((one for one in IMAGE_SUFFIXES if has_suffix(entry, one)), key=len)
-    return entry.name[: -len(longest)] or None
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    parts = re.split(r"(\d+)", name.casefold())
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -143,8 +143,9 @@ class Selection:
     def show(self, table: pd.DataFrame) -> None:
         """Take over a changed table, filter or order.
 
-        Where the current row is gone, the one after it in the old order becomes the current one, or
-        else the one before it. Hidden rows stay current and chosen.
+        Where the current row is gone, the last chosen one that is left becomes the current one; where
+        none is left, the one after it in the old order, or else the one before it. Hidden rows stay
+        current and chosen.
         """
         old = self._sorted
         self._sorted = sorted_ids(table, self.order)
@@ -153,7 +154,8 @@ class Selection:
         there = set(self._sorted.tolist())
         self._chosen = tuple(number for number in self._chosen if number in there)
         if self.current is not None and self.current not in there:
-            self.current = self._beside(old, set(self.ids.tolist()))
+            left = self._chosen
+            self.current = left[-1] if left else self._beside(old, set(self.ids.tolist()))
 
     def _beside(self, old: NDArray[np.int64], there: set[int]) -> int | None:
         here = np.flatnonzero(old == self.current)

@@ -7,6 +7,7 @@ back whatever came last, and in one log, written to the disk before the step cou
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,9 +33,11 @@ from medseg_napari.session.reviewing import (
     review_columns,
 )
 from medseg_napari.session.selection import Filter, Order, Selection
-from medseg_napari.session.store import EDITS, SessionStore
+from medseg_napari.session.source import as_begun, image_sum
+from medseg_napari.session.store import EDITS, SessionStore, find_session
 from medseg_napari.session.table import MeasureOptions, MeasureTable
 from medseg_napari.session.totals import ClassCount, UnionCounter, class_counts
+from medseg_napari.session.view_state import KeptView, read_view, view_state
 
 Listener = Callable[[Change], None]
 
@@ -94,7 +97,13 @@ class Session:
             require_same_grid(output.geometry, volume.geometry, "objects")
         store = None
         if folder is not None:
-            store = SessionStore.create(folder, output, reader.strip(), source=source)
+            store = SessionStore.create(
+                folder,
+                output,
+                reader.strip(),
+                source=source,
+                image_sum=None if volume is None else image_sum(volume),
+            )
         return cls(volume, Document(output), reader, store=store, options=options)
 
     @classmethod
@@ -106,16 +115,23 @@ class Session:
         *,
         options: MeasureOptions | None = None,
     ) -> Self:
-        """The session of a folder as it was left, with its undo state.
+        """The session of a folder as it was left, with its undo state, filter and order.
 
         Raises InputRefused (`path-missing`, `file-corrupt`, `grid-mismatch`), OutputError
-        (`in-use`).
+        (`in-use`), MedsegError (`image-changed`, as `as_begun` does).
         """
+        found = find_session(folder)
+        if volume is not None and found is not None:
+            volume = as_begun(volume, found.saved.image_sum, found.saved.source)
         store, output = SessionStore.open(folder, reader.strip())
         try:
             document = Document(output)
             replay(document, store.log, EDITS)
-            return cls(volume, document, reader, store=store, options=options)
+            session = cls(volume, document, reader, store=store, options=options)
+            kept = read_view(store.saved.view)
+            with suppress(ValueError):  # it was kept of a table with other columns
+                session.show(filter=kept.filter, order=kept.order)
+            return session
         except BaseException:
             store.abandon()
             raise
@@ -298,10 +314,23 @@ class Session:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def keep_view(self, view: Mapping[str, Any]) -> None:
-        """Write to the disk what the panels want back (JSON-able). Raises OutputError."""
-        if self.store is not None:
-            self.store.keep(view=view)
+    @property
+    def view(self) -> KeptView:
+        """What was kept of how the table looks, the defaults where nothing was."""
+        return read_view({} if self.store is None else self.store.saved.view)
+
+    def keep_view(self, columns: Sequence[str] = ()) -> None:
+        """Write columns, filter and order of the table to the disk. Raises OutputError.
+
+        Without columns those stay that were kept.
+        """
+        if self.store is None:
+            return
+        kept = KeptView(
+            tuple(columns) or self.view.columns, self.selection.filter, self.selection.order
+        )
+        if kept != self.view:
+            self.store.keep(view=view_state(kept))
 
     def close(self) -> None:
         """End the work as it should be; the folder is free for others."""

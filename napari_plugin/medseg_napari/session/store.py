@@ -42,7 +42,8 @@ VERSION = 1
 class Saved:
     """What `session.json` says: small, and no part of what the masks are rebuilt from.
 
-    `source` is what finds the image again (JSON-able), `view` whatever the panels want back.
+    `source` is what finds the image again (JSON-able), `view` whatever the panels want back, and
+    `image_sum` the `source.image_sum` of the image (None: there was none).
     `closed` is False from the opening on until the session was closed: after a crash it still is.
     """
 
@@ -51,6 +52,7 @@ class Saved:
     source: Mapping[str, Any] = field(default_factory=dict)
     view: Mapping[str, Any] = field(default_factory=dict)
     closed: bool = False
+    image_sum: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class SessionStore:
         reader: str,
         *,
         source: Mapping[str, Any] | None = None,
+        image_sum: int | None = None,
     ) -> Self:
         """A new session on a model's output; the folder is made if it is missing.
 
@@ -108,7 +111,7 @@ class SessionStore:
                 )
             now = utc_now()
             write_snapshot(output, folder / OUTPUT)
-            saved = Saved(reader, now, dict(source or {}))
+            saved = Saved(reader, now, dict(source or {}), image_sum=image_sum)
             _write_state(folder, saved)
             with atomic_path(folder / EDITS) as temporary:
                 temporary.write_bytes(as_line(head_of(output, reader, now)))

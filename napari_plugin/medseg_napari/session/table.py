@@ -4,7 +4,8 @@ Each group of columns is measured by `medseg.measure` on the rows that need it, 
 of its columns is read. What depends on other objects follows so:
 
 - `organ`, `organ_fraction`, `nearest_organ`, `nearest_organ_mm`: lesions are measured again where
-  they changed, all of them where an organ did, or where the number of lesions became or was one.
+  they changed, where an organ did in their box or no further off than the nearest organ is, and all
+  of them where the number of lesions became or was one.
 - `nearest_lesion_id`, `nearest_lesion_mm`: found anew among all lesions, when read after a change.
 - `recist_target_proposed`: proposed anew from the measures in the table, when read after a change.
 - `notes`: those of all groups of the table.
@@ -29,17 +30,17 @@ from medseg.measurement.recist_rules import (
 )
 from medseg.measurement.relations import nearest_lesions
 from medseg.types import Instance, Instances, Volume
+from medseg_napari.session.nearby import Touched, near_changes, organ_changes
 
 TARGET = "recist_target_proposed"
 NEAREST = ("nearest_lesion_id", "nearest_lesion_mm")
 STUDY_WIDE = (TARGET, *NEAREST)
 """Columns that one edit may change in any row."""
 
-Touched = Mapping[int, tuple[Instance | None, Instance | None]]
-"""The instances of a step by id, before and after it."""
-
 _IDENTITY = ("instance_id", "class_name", "kind", "score")
 _ID, _NOTES = "instance_id", "notes"
+_AT_ONCE = 256
+"""So many rows of relations are measured together: most of the cost lies in the organs."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,24 @@ class MeasureTable:
         for block in self._blocks.values():
             block.missing.update(touched)
             block.missing.difference_update(gone)
-        items = [one for pair in touched.values() for one in pair if one is not None]
-        organ_moved = self.options.organs is None and any(one.kind == "organ" for one in items)
-        if "relations" in self._blocks and (organ_moved or (was == 1) != (self._lesions == 1)):
-            lesions = (item.id for item in instances.items if item.kind == "lesion")
-            self._blocks["relations"].missing.update(lesions)
+        if "relations" not in self._blocks:
+            return
+        block = self._blocks["relations"]
+        if (was == 1) != (self._lesions == 1):
+            block.missing.update(item.id for item in instances.items if item.kind == "lesion")
+        elif self.options.organs is None:
+            changed = organ_changes(touched)
+            lesions = self._measured_lesions(block) if changed else []
+            block.missing.update(near_changes(lesions, block.rows, changed, instances.geometry))
+
+    def _measured_lesions(self, block: _Block) -> list[Instance]:
+        """The lesions whose relations are known, in the order of the block's rows."""
+        known = (self._by_id.get(number) for number in block.rows.index.tolist())
+        return [
+            item
+            for item in known
+            if item is not None and item.kind == "lesion" and item.id not in block.missing
+        ]
 
     def column(self, name: str) -> Any:
         """One column, (N,) in the order of the instances: NumPy's, or pandas' where it is text.
@@ -156,10 +170,12 @@ class MeasureTable:
     def measure_some(self, most: int, names: Collection[str] | None = None) -> int:
         """Measure at most so many rows of these columns' groups; how many are left.
 
-        For who shows a large table before all of it is measured: a part between two events.
+        For who shows a large table before all of it is measured: a part between two events. Of
+        relations it may be 256 rows where it is any: a few take as long.
         """
         for group in self._groups_of(names):
-            ids = sorted(self._blocks[group].missing)[: max(0, most)]
+            part = max(_AT_ONCE, most) if group == "relations" and most > 0 else most
+            ids = sorted(self._blocks[group].missing)[: max(0, part)]
             most -= len(ids)
             if ids:
                 self._measure(group, ids)

@@ -63,6 +63,7 @@ class UnionCounter:
             members = self._members.setdefault(name, {})
             if len(touched) > _MANY:
                 self._voxels.pop(name, None)
+                self._near.pop(name, None)  # it is not told of these boxes
             if name in self._voxels:
                 near = self._near.setdefault(name, _Near())
                 near.add(members.values() if near.is_new else ())

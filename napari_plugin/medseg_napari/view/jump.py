@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _SHARE = 0.3
-"""How much of the canvas's shorter side an object takes after a jump to it."""
+"""How much of the canvas's shorter side an object takes where a jump to it zooms."""
+_LEAST_SHARE, _MOST_SHARE = 0.1, 0.6
+"""The zoom stays where an object takes so much of it: a walk along lesions is a calm one."""
 
 
 def jump_to_world(
@@ -25,14 +27,17 @@ def jump_to_world(
 ) -> None:
     """Put a point of napari's world, (z, y, x), on display and in the middle of the canvas.
 
-    `extent_mm` is the size of what is there: it then takes a third of the canvas. None keeps the
-    zoom.
+    `extent_mm` is the size of what is there: where it would be too small or too large on the
+    canvas it takes a third of it. None keeps the zoom.
     """
     viewer.dims.set_point(range(viewer.dims.ndim - 3, viewer.dims.ndim), list(world_mm))
     point = viewer.dims.point
     viewer.scene.camera.center = tuple(float(point[axis]) for axis in viewer.dims.displayed)
     if extent_mm is not None and extent_mm > 0:
-        viewer.scene.camera.zoom = _SHARE * min(viewer.canvas.size) / extent_mm
+        side_pixels = min(viewer.canvas.size)
+        share = viewer.scene.camera.zoom * extent_mm / side_pixels
+        if not _LEAST_SHARE <= share <= _MOST_SHARE:
+            viewer.scene.camera.zoom = _SHARE * side_pixels / extent_mm
 
 
 def jump_to_index(

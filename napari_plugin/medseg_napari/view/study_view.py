@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
-from medseg_napari.view.adapter import unwrapped
+from medseg_napari.view.adapter import still_open, unwrapped
 from medseg_napari.view.facts import facts_of
 from medseg_napari.view.planes import (
     PLANES,
@@ -76,11 +76,7 @@ class StudyView:
     @property
     def viewer(self) -> ViewerModel:
         """The viewer; ReferenceError where it has been closed."""
-        found = self._viewer()
-        if found is None:
-            msg = "the viewer is closed"
-            raise ReferenceError(msg)
-        return found
+        return still_open(self._viewer())
 
     @property
     def plane(self) -> Plane | None:

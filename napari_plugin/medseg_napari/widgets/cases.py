@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,20 +24,18 @@ from qtpy.QtWidgets import (
 )
 
 from medseg.errors import MedsegError
-from medseg.types import Volume
 from medseg_napari.controller import Controller, watch
 from medseg_napari.run import Job, JobState
 from medseg_napari.run.qt import JobWatcher
 from medseg_napari.session import STATUSES, Exported, export_cases
 from medseg_napari.view.adapter import unwrapped
-from medseg_napari.view.facts import StudySource
 from medseg_napari.view.study_view import attach
 from medseg_napari.widgets.cases_compare import Comparison, compare, readers_of
 from medseg_napari.widgets.cases_forms import CompareForm, StudiesForm
 from medseg_napari.widgets.cases_page import PAGE_FILTER, page_job
 from medseg_napari.widgets.cases_table import CaseTable, export_in_words
-from medseg_napari.widgets.cases_work import CasesWork
-from medseg_napari.widgets.preferences import preferences
+from medseg_napari.widgets.cases_work import CasesWork, ReadCase
+from medseg_napari.widgets.preferences import preferences, usable_keys
 from medseg_napari.widgets.segment_banner import Banner
 
 if TYPE_CHECKING:
@@ -64,7 +62,8 @@ class CasesPanel(QWidget):
         self.counts, self.status = QLabel(self), QLabel(self)
         self.status.setWordWrap(True)
         self.previous = QPushButton("Previous", self)
-        self.next = QPushButton(_with_key("Save, next", wishes.next_case), self)
+        keys, lines = usable_keys(wishes)
+        self.next = QPushButton(_with_key("Save, next", keys.get("next_case")), self)
         self.by_hand = QPushButton("Begin by hand", self)
         self.by_hand.setToolTip("A session without an object, for a case that is drawn by hand")
         self.as_status = QComboBox(self)
@@ -78,18 +77,21 @@ class CasesPanel(QWidget):
         self.progress.setTextVisible(False)
         self._arrange()
         self._connect()
-        self._bind_keys(wishes.next_case, wishes.previous_case)
+        self._bind_keys(keys)
+        if lines:
+            self.banner.say(lines, "warning")
         self.refresh()
 
     def _arrange(self) -> None:
         self.table.setModel(self.model)
+        self.table.hideColumn(self.model.columnCount() - 1)  # until a batch is open
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         side, top = self.table.verticalHeader(), self.table.horizontalHeader()
         if side is not None and top is not None:
             side.hide()
             top.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-            top.setSectionResizeMode(self.model.columnCount() - 1, QHeaderView.ResizeMode.Stretch)
+            top.setStretchLastSection(True)
         self.table.setWordWrap(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -130,18 +132,13 @@ class CasesPanel(QWidget):
         end = watch(self.viewer, self._on_session)
         self.destroyed.connect(lambda _=None: end())
 
-    def _bind_keys(self, next_case: str, previous_case: str) -> None:
-        """For as long as this panel lives; a key that napari does not know is said, not bound."""
-        viewer, bound = self.viewer, []
-        for key, act in ((next_case, self.save_and_next), (previous_case, self.go_back)):
-            if not key:
-                continue
-            try:
-                viewer.bind_key(key, _pressed(act), overwrite=True)
-            except (ValueError, TypeError) as error:
-                self.banner.say([f"The key {key!r} of Preferences is none: {error}"], "warning")
-                continue
-            bound.append(key)
+    def _bind_keys(self, keys: Mapping[str, str]) -> None:
+        """For as long as this panel lives."""
+        actions = {"next_case": self.save_and_next, "previous_case": self.go_back}
+        viewer, bound = self.viewer, [keys[name] for name in actions if name in keys]
+        for name, act in actions.items():
+            if name in keys:
+                viewer.bind_key(keys[name], _pressed(act), overwrite=True)
         self.destroyed.connect(lambda _=None: _unbind(viewer, bound))
 
     def open_list(self) -> None:
@@ -150,7 +147,14 @@ class CasesPanel(QWidget):
         if studies is None:
             self.banner.say(["Choose the folder that holds the studies."], "question")
             return
-        if self._try(lambda: self.work.open_list(studies, out, self.studies.reader.text())):
+        secret = preferences().secret
+        place = Path(secret).expanduser() if secret else None
+        reader = self.studies.reader.text()
+        found = self._try(lambda: self.work.open_list(studies, out, reader, secret=place))
+        if found:
+            self.table.setColumnHidden(self.model.columnCount() - 1, not found.is_batch)
+            if found.problem:
+                self.banner.say([found.problem], "warning")
             self.compare.show_result(None)
             self.refresh()
 
@@ -249,9 +253,8 @@ class CasesPanel(QWidget):
         self.compare.setEnabled(has_list and not busy)
         self.progress.setVisible(busy)
 
-    def _show_case(self, case_id: str, found: tuple[Volume, StudySource]) -> None:
-        image, source = found
-        lines = self._try(lambda: self.work.show(case_id, image, source, preferences()))
+    def _show_case(self, case_id: str, found: ReadCase) -> None:
+        lines = self._try(lambda: self.work.show(case_id, found, preferences()))
         self.status.setText(self._words_of_case())
         if lines:
             self.banner.say(lines, "warning")
@@ -345,7 +348,7 @@ def _group(title: str, inner: QWidget, parent: QWidget) -> QGroupBox:
     return group
 
 
-def _with_key(word: str, key: str) -> str:
+def _with_key(word: str, key: str | None) -> str:
     return f"{word} ({key})" if key else word
 
 

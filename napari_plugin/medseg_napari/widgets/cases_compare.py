@@ -92,8 +92,8 @@ def kappa_in_words(found: Agreement) -> str:
     same = f"both said the same of {kappa.agreement:.0%} of {kappa.n} lesions"
     if math.isnan(kappa.kappa):
         return f"Accept or reject: {same}; kappa cannot be told.{undecided}"
-    ends = "" if math.isnan(kappa.low) else f" ({kappa.low:.2f} to {kappa.high:.2f})"
-    return f"Accept or reject: kappa {kappa.kappa:.2f}{ends}, {same}.{undecided}"
+    ends = "" if math.isnan(kappa.low) else f" ({kappa.low:z.2f} to {kappa.high:z.2f})"
+    return f"Accept or reject: kappa {kappa.kappa:z.2f}{ends}, {same}.{undecided}"
 
 
 def _cases(cases: Sequence[str]) -> str:

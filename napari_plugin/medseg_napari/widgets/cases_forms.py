@@ -36,8 +36,8 @@ class StudiesForm(QWidget):
     def __init__(self, reader: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.studies, self.out = QLineEdit(self), QLineEdit(self)
-        self.studies.setPlaceholderText("folder with one folder or file a study")
-        self.out.setPlaceholderText("medseg, in the folder of studies")
+        self.studies.setPlaceholderText("folder with one folder or file a study, or of a batch")
+        self.out.setPlaceholderText("medseg, in the folder of studies; readers, in a batch")
         self.reader = QLineEdit(reader, self)
         self.reader.setPlaceholderText("your initials")
         self.open = QPushButton("Open list", self)

@@ -11,7 +11,8 @@ from qtpy.QtGui import QFont
 from medseg.measurement.selection import several
 from medseg_napari.session import CaseRow, Exported
 
-HEADS = ("Case", "Status", "Work", "Others")
+HEADS = ("Case", "Status", "Work", "Others", "In the batch")
+"""The last one is for the folder of a batch alone."""
 
 
 class CaseTable(QAbstractTableModel):
@@ -60,10 +61,10 @@ class CaseTable(QAbstractTableModel):
         return None
 
 
-def cells(row: CaseRow) -> tuple[str, str, str, str]:
+def cells(row: CaseRow) -> tuple[str, ...]:
     """The cells of a case in words."""
     others = ", ".join(f"{reader}: {status}" for reader, status in row.others.items())
-    return row.case.id, row.status, _work(row), others
+    return row.case.id, row.status, _work(row), others, row.case.note
 
 
 def export_in_words(found: Exported) -> list[str]:

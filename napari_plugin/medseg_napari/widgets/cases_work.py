@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medseg.types import InstanceClass, Instances, Volume
 from medseg_napari.controller import Controller, controller_of, release
 from medseg_napari.page import Case as CaseOfPage
 from medseg_napari.page import CaseAbout
-from medseg_napari.session import Case, CaseList, Session, Status, find_session
-from medseg_napari.view.facts import StudySource, facts_of, instance_layers, volume_layers
-from medseg_napari.view.opening import open_study, read_volume
+from medseg_napari.session import (
+    READERS,
+    BatchCase,
+    Case,
+    CaseList,
+    Found,
+    Session,
+    Status,
+    find_session,
+    is_batch,
+)
+from medseg_napari.view.facts import (
+    LayerFacts,
+    StudySource,
+    facts_of,
+    instance_layers,
+    volume_layers,
+)
+from medseg_napari.view.layer_data import image_data
+from medseg_napari.view.opening import add_layers, open_study, read_volume
 from medseg_napari.widgets.preferences import Preferences
 from medseg_napari.widgets.segment_sessions import CASE_KEY, OUT, session_source
 from medseg_napari.widgets.segment_show import remarks, show_session
@@ -24,6 +43,19 @@ BY_HAND = (InstanceClass("lesion", "lesion", 1),)
 """The class of a case that is drawn by hand from nothing."""
 
 
+@dataclass(frozen=True, eq=False)
+class ReadCase:
+    """What a case is shown from; `others` are images of other channels by name.
+
+    `objects` are what a batch found, for a reader who has no session on them yet.
+    """
+
+    image: Volume
+    source: StudySource
+    others: Mapping[str, Volume] = field(default_factory=dict)
+    objects: Instances | None = None
+
+
 class CasesWork:
     """The list of studies of one viewer, and the case that is open there."""
 
@@ -32,12 +64,17 @@ class CasesWork:
         self.list: CaseList | None = None
         self.current: Case | None = None
 
-    def open_list(self, studies: Path, out: Path | None, reader: str) -> CaseList:
-        """Take a folder of studies; work goes to `out`, by default `medseg` inside that folder.
+    def open_list(
+        self, studies: Path, out: Path | None, reader: str, *, secret: Path | None = None
+    ) -> CaseList:
+        """Take a folder of studies, or of a batch with the file of its site's secret.
+
+        Work goes to `out`, by default `medseg` inside that folder, and `readers` in a batch's.
 
         Raises InputRefused and ValueError as `CaseList` does; then the old list stays.
         """
-        self.list = CaseList(studies, studies / OUT if out is None else out, reader)
+        own = studies / (READERS if is_batch(studies) else OUT)
+        self.list = CaseList(studies, own if out is None else out, reader, secret=secret)
         self.current = None
         return self.list
 
@@ -64,14 +101,20 @@ class CasesWork:
         """The session on the current case; None where there is none yet."""
         return None if self.controller is None else self.controller.session
 
-    def read(self, case_id: str) -> tuple[Volume, StudySource]:
+    def read(self, case_id: str) -> ReadCase:
         """The image of a case as its session chose it; any thread may read it.
 
-        Raises InputRefused as `medseg.read` does.
+        Raises InputRefused as `medseg.read` does, and of a batch what `BatchCase.images` raises.
         """
         case = self.cases.case(case_id)
         found = find_session(self.cases.folder(case_id))
         said = {} if found is None else found.saved.source
+        if isinstance(case, BatchCase):
+            images, code, number = case.images(said)
+            first, *others = images
+            objects = case.objects() if found is None else None
+            by_name = {name: images[name] for name in others}
+            return ReadCase(images[first], StudySource(None, code, number), by_name, objects)
         series, volume = said.get("series"), said.get("volume")
         image = read_volume(
             case.path,
@@ -82,27 +125,29 @@ class CasesWork:
         )
         own = image.meta.get("series")
         series = series if series is not None or own is None else str(own)
-        return image, StudySource(str(case.path), series, volume)
+        return ReadCase(image, StudySource(str(case.path), series, volume))
 
-    def show(
-        self, case_id: str, image: Volume, source: StudySource, wishes: Preferences
-    ) -> list[str]:
+    def show(self, case_id: str, read: ReadCase, wishes: Preferences) -> list[str]:
         """Put a case in the viewer instead of what is there, with its session if there is one.
 
-        What the reader should know is given back, a line each. Raises InputRefused and OutputError
-        as `Session.resume` does; the image is shown all the same.
+        A session begins on objects that a batch found. What the reader should know is given back, a
+        line each. Raises InputRefused and OutputError as `Session.resume` and `Session.begin` do;
+        the image is shown all the same.
         """
         case = self.cases.case(case_id)
         self.leave()
-        layer = open_study(self.viewer, image, name=case.id, source=source)[0]
+        for name, other in read.others.items():
+            add_layers(self.viewer, [image_data(other, name=f"{case.id}: {name}")])
+        layer = open_study(self.viewer, read.image, name=case.id, source=read.source)[0]
         layer.metadata[CASE_KEY] = self.cases.out / case.id
         self.current = case
-        folder = self.cases.folder(case.id)
-        if find_session(folder) is None:
+        found = find_session(self.cases.folder(case.id))
+        facts = facts_of(layer)
+        if facts is None or (found is None and read.objects is None):
             return []
-        session = self.cases.open(case.id, image)
+        session = self.cases.open(case.id, read.image, read.objects, source=self._source(facts))
         controller = self._bound(session, layer, wishes)
-        return remarks(session, controller)
+        return remarks(session, controller) + self._older(found)
 
     def begin_by_hand(self, wishes: Preferences) -> Controller:
         """A session without an object, for a case that is drawn by hand.
@@ -116,7 +161,7 @@ class CasesWork:
             msg = "open a case first"
             raise ValueError(msg)
         nothing = Instances(facts.volume.geometry, [], BY_HAND, (), {"model": "drawn by hand"})
-        source = session_source(facts)
+        source = self._source(facts)
         session = self.cases.open(self.current.id, facts.volume, nothing, source=source)
         return self._bound(session, layer, wishes)
 
@@ -149,6 +194,21 @@ class CasesWork:
         own = self.list.out / self.current.id
         layers = volume_layers(self.viewer.layers)
         return next((one for one in layers if one.metadata.get(CASE_KEY) == own), None)
+
+    def _source(self, facts: LayerFacts) -> dict[str, Any]:
+        """What a session on the current case keeps of its image, and of which result it is."""
+        case = self.current
+        return session_source(facts) | ({"batch": case.key} if isinstance(case, BatchCase) else {})
+
+    def _older(self, found: Found | None) -> list[str]:
+        """A line where a session was begun on another result of the batch than the one now."""
+        then = None if found is None else found.saved.source.get("batch")
+        if then is None or not isinstance(self.current, BatchCase) or then == self.current.key:
+            return []
+        return [
+            "the batch has another result of this study by now (another input, model or option), "
+            "and this work goes on with the older one; kept in another folder, it begins on the new"
+        ]
 
     def _bound(self, session: Session, layer: Layer, wishes: Preferences) -> Controller:
         facts = facts_of(layer)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QCloseEvent, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -24,20 +24,19 @@ from medseg_napari.widgets.correct_forms import (
 from medseg_napari.widgets.correct_tools import Settings, Tools
 from medseg_napari.widgets.correct_worker import StepRunner
 from medseg_napari.widgets.own_keys import OwnKeys
+from medseg_napari.widgets.panel_size import PanelSize
 
 if TYPE_CHECKING:
     import napari
 
-_SIZE = (440, 680)
 
-
-class CorrectPanel(OwnKeys, QWidget):
+class CorrectPanel(OwnKeys, PanelSize, QWidget):
     """The panel of a viewer; its tools work on the rows that are chosen."""
 
-    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)  # napari hands in the viewer by the argument's name
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._viewer = unwrapped(viewer)
+        self._viewer = unwrapped(napari_viewer)
         self._end_listening: Callable[[], None] = _nothing
         self.controller: Controller | None = None
         self.tools: Tools | None = None
@@ -76,10 +75,6 @@ class CorrectPanel(OwnKeys, QWidget):
         edit = None if work is None else work.attempt(step)
         if work is not None and edit is not None and work.apply(edit):
             work.say(f"{edit.name}: done")
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's
-        """Wide enough for the first columns, narrow enough for a screen of 1280."""
-        return QSize(*_SIZE)
 
     def _lay_out(self) -> None:
         inner = QWidget()

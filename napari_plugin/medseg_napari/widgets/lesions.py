@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QDialog,
@@ -25,14 +25,16 @@ from qtpy.QtWidgets import (
 from medseg.io.colors import class_colors
 from medseg.io.tables import write_table
 from medseg_napari.controller import Controller, What, controller_of, watch
-from medseg_napari.controller_keys import ACTIONS, KEYS, REDO, UNDO, Action
+from medseg_napari.controller_keys import ACTIONS, REDO, UNDO, Action
 from medseg_napari.session import Decision
 from medseg_napari.view.adapter import unwrapped
 from medseg_napari.widgets.lesions_choices import ColumnsDialog
-from medseg_napari.widgets.lesions_columns import column_names, default_columns
+from medseg_napari.widgets.lesions_columns import column_names, first_columns
 from medseg_napari.widgets.lesions_filter import FilterBox
 from medseg_napari.widgets.lesions_totals import TotalsTable
 from medseg_napari.widgets.lesions_view import LesionTable
+from medseg_napari.widgets.panel_size import PanelSize
+from medseg_napari.widgets.preferences import preferences, usable_keys
 from medseg_napari.widgets.review import ReviewBox
 from medseg_napari.widgets.review_start import StartBox
 from medseg_napari.widgets.table_model import LesionTableModel
@@ -40,19 +42,18 @@ from medseg_napari.widgets.table_model import LesionTableModel
 if TYPE_CHECKING:
     import napari
 
-_SIZE = (440, 680)
 _FIRST_PART, _LEAST_PART, _MOST_PART = 32, 1, 2048
 _TICK_S = 0.05
 """How long measuring may hold the interface up between two events."""
 
 
-class LesionsPanel(QWidget):
+class LesionsPanel(PanelSize, QWidget):
     """The panel of a viewer: a start page until a session is bound, then its lesions."""
 
-    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)  # napari hands in the viewer by the argument's name
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._viewer = unwrapped(viewer)
+        self._viewer = unwrapped(napari_viewer)
         self._part = _FIRST_PART
         self._end_listening: Callable[[], None] = _nothing
         self.controller: Controller | None = None
@@ -116,6 +117,7 @@ class LesionsPanel(QWidget):
             rows.set_columns(names)
             self.table.fit_columns()
             self.table.show_order(self.controller.session)
+            self._keep_view()
             self._timer.start()
 
     def save_csv(self, path: str | None = None) -> None:
@@ -140,10 +142,6 @@ class LesionsPanel(QWidget):
         said = work.attempt(write)
         if said is not None:
             work.say(said)
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's
-        """Wide enough for the first columns, narrow enough for a screen of 1280."""
-        return QSize(*_SIZE)
 
     def _page(self) -> QWidget:
         page = QWidget()
@@ -170,6 +168,9 @@ class LesionsPanel(QWidget):
     def _connect(self) -> None:
         self.filter.changed.connect(self._on_filter)
         self.table.picked.connect(self._on_picked)
+        heads = self.table.horizontalHeader()
+        if heads is not None:
+            heads.sectionClicked.connect(lambda _: self._keep_view())
         self.review.decided.connect(self._on_decided)
         self.review.commented.connect(lambda text: self._act(lambda work: work.comment(text)))
         self.review.stepped.connect(lambda by: self._act(lambda work: work.step(by)))
@@ -180,11 +181,6 @@ class LesionsPanel(QWidget):
             lambda on: self._act(lambda work: work.lines.set_wanted(wanted=on))
         )
         self.measure_line.clicked.connect(lambda: self._act(lambda work: work.lines.go()))
-        for name, key in KEYS.items():
-            self.table.on_key(key, partial(self._act, ACTIONS[name]))
-        self.table.on_key(UNDO, partial(self._act, Controller.undo))
-        self.table.on_key(REDO, partial(self._act, Controller.redo))
-        self.table.on_key("Control-C", self._on_copy)
 
     def _act(self, action: Action) -> None:
         if self.controller is not None:
@@ -202,12 +198,24 @@ class LesionsPanel(QWidget):
             return
         session = controller.session
         self._end_listening = controller.subscribe(self._on_told)
-        model = LesionTableModel(session, default_columns(session), self)
+        model = LesionTableModel(session, first_columns(session), self)
         self.table.take(model, session)
+        self._take_keys(controller.keys)
         self._pages.setCurrentIndex(1)
         self._on_told("change")
-        notes = "; ".join(note.detail for note in session.notes)
-        self.message.setText(notes)
+        _, lines = usable_keys(preferences())
+        self.message.setText("; ".join([*(note.detail for note in session.notes), *lines]))
+
+    def _take_keys(self, keys: Mapping[str, str]) -> None:
+        """The keys of review while the table has the focus, and those of every table."""
+        own = {key: partial(self._act, ACTIONS[name]) for name, key in keys.items()}
+        always: dict[str, Callable[[], object]] = {
+            UNDO: partial(self._act, Controller.undo),
+            REDO: partial(self._act, Controller.redo),
+            "Control-C": self._on_copy,
+        }
+        self.table.on_keys({**own, **always})
+        self.review.show_keys(keys)
 
     def _on_told(self, what: What) -> None:
         work = self.controller
@@ -221,13 +229,24 @@ class LesionsPanel(QWidget):
             rows.refresh()
             self.table.show_order(session)
             self._timer.start()
+        if what == "rows":
+            self._keep_view()
         if what == "change":
             self._show_totals()
+        if what != "selection":
+            self.filter.show_filter(session.selection.filter)
         self.table.follow(session)
         item = work.item
         number = None if item is None else item.id
         self.review.show_review(number, None if number is None else session.review(number))
         self._say_shown()
+
+    def _keep_view(self) -> None:
+        """Let the session keep columns, filter and order."""
+        work, rows = self.controller, self.table.rows
+        if work is not None and rows is not None:
+            session, columns = work.session, rows.columns
+            work.attempt(lambda: session.keep_view(columns))
 
     def _show_totals(self) -> None:
         if self.controller is None:

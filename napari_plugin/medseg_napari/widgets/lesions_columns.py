@@ -66,10 +66,11 @@ def column_names(session: Session) -> list[str]:
     return [*session.table.column_names, *REVIEW_COLUMNS]
 
 
-def default_columns(session: Session) -> list[str]:
-    """The columns of a fresh panel that the session has."""
+def first_columns(session: Session) -> list[str]:
+    """The columns with which a table begins: those that the session kept, else the usual ones."""
     known = set(column_names(session))
-    return [name for name in DEFAULT_COLUMNS if name in known]
+    kept = [name for name in session.view.columns if name in known]
+    return kept or [name for name in DEFAULT_COLUMNS if name in known]
 
 
 def title_of(name: str, image_unit: str = "") -> str:

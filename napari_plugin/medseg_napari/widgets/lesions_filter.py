@@ -28,7 +28,9 @@ _MARKS: tuple[tuple[str, Marked], ...] = (
     ("not marked", ""),
 )
 _PAUSE_MS = 150
-_MOST_ML = 99_999.0
+_MOST_ML = 9_999.0
+_NARROW = "QAbstractSpinBox { min-width: 48px; padding: 1px 2px; }"
+"""Against napari's own style, in which four of them would be half a small screen wide."""
 
 
 class FilterBox(QWidget):
@@ -70,6 +72,26 @@ class FilterBox(QWidget):
                 box.clear()
                 box.addItems(names)
                 box.setCurrentIndex(max(0, box.findText(was)))
+
+    def show_filter(self, wanted: Filter) -> None:
+        """Let the fields say what is filtered, without a word of a change."""
+        if self._timer.isActive() or wanted == self.filter:
+            return  # a hand is at work, or there is nothing to say
+        mark = next(iter(wanted.marks or ()), None)
+        words = next((said for said, one in _MARKS if one == mark), _ALL)
+        organ = next(iter(wanted.organs or ()), _ALL)
+        name = _LESIONS if wanted.kinds else next(iter(wanted.classes or ()), _ALL)
+        for box, text in (
+            (self.classes, name),
+            (self.organs, "no organ" if organ == NO_ORGAN else organ),
+            (self.marks, words),
+        ):
+            with QSignalBlocker(box):
+                box.setCurrentIndex(max(0, box.findText(text)))
+        for spins, ends in ((self.score, wanted.score), (self.volume, wanted.volume_ml)):
+            for spin, end in zip(spins, ends or (0.0, _MOST_ML), strict=True):
+                with QSignalBlocker(spin):
+                    spin.setValue(min(end, spin.maximum()))
 
     def clear(self) -> None:
         """Show everything."""
@@ -139,7 +161,7 @@ def _spin(most: float, decimals: int, step: float) -> QDoubleSpinBox:
     spin.setSingleStep(step)
     spin.setKeyboardTracking(False)
     spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-    spin.setMinimumWidth(40)
+    spin.setStyleSheet(_NARROW)
     spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return spin
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, Qt, Signal
 from qtpy.QtGui import QGuiApplication, QKeyEvent, QKeySequence
@@ -124,10 +124,12 @@ class LesionTable(OwnKeys, QTableView):
         if self.rows is not None and board is not None:
             board.setText(self.rows.text(self.chosen_rows() if rows is None else rows))
 
-    def on_key(self, key: str, action: Callable[[], object]) -> None:
-        """Let a key, written as napari does, act while the table has the focus."""
-        words = key.replace("Control", "Ctrl").replace("-", "+")
-        self._keys[QKeySequence(words).toString()] = action
+    def on_keys(self, actions: Mapping[str, Callable[[], object]]) -> None:
+        """Let these keys, written as napari does, and no others act while the table has focus."""
+        self._keys = {
+            QKeySequence(key.replace("Control", "Ctrl").replace("-", "+")).toString(): action
+            for key, action in actions.items()
+        }
 
     def action_of(self, event: QKeyEvent) -> Callable[[], object] | None:
         """What a key of review does."""

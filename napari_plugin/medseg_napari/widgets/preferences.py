@@ -8,10 +8,22 @@ from typing import Any, Literal, get_args
 
 from medseg.io.colors import PALETTE
 from medseg.types import Instances
+from medseg_napari.controller_keys import CANCEL, KEYS, REDO, UNDO
 
 Colors = Literal["of the model", "colour-blind safe", "bright"]
 Device = Literal["auto", "cpu", "cuda"]
 Connectivity = Literal[6, 18, 26]
+
+_ACTIONS = {
+    "next_lesion": "next",
+    "previous_lesion": "previous",
+    "accept": "accept",
+    "reject": "reject",
+    "unsure": "unsure",
+    "go_to_lesion": "go",
+}
+_KEYS = ("next_case", "previous_case", *_ACTIONS)
+_FIXED = (UNDO, REDO, CANCEL)
 
 PLUGIN = "medseg"
 PAGES = ("reading", "keys")
@@ -27,8 +39,9 @@ SAFE = (
 class Preferences:
     """Defaults of the panels; each field is one entry of a page in Preferences.
 
-    `min_volume_ml` hides smaller lesions, and deletes none. `next_case` and `previous_case` are
-    keys as napari writes them, "" for none.
+    `min_volume_ml` hides smaller lesions, and deletes none. `secret` is the file of the site's
+    secret, "" for where a batch keeps it. From `next_case` on they are keys as
+    napari writes them, "" for none; `usable_keys` says which can be bound.
     """
 
     reader: str = ""
@@ -36,8 +49,15 @@ class Preferences:
     min_volume_ml: float = 0.0
     connectivity: Connectivity = 26
     colors: Colors = "of the model"
+    secret: str = ""
     next_case: str = "K"
     previous_case: str = "Shift-K"
+    next_lesion: str = KEYS["next"]
+    previous_lesion: str = KEYS["previous"]
+    accept: str = KEYS["accept"]
+    reject: str = KEYS["reject"]
+    unsure: str = KEYS["unsure"]
+    go_to_lesion: str = KEYS["go"]
 
 
 def preferences() -> Preferences:
@@ -61,13 +81,12 @@ def preferences() -> Preferences:
 def from_values(said: Mapping[str, Any]) -> Preferences:
     """Preferences from plain values; what cannot be one keeps its default."""
     checks: dict[str, Callable[[Any], Any]] = {
-        "reader": lambda value: str(value).strip(),
+        **dict.fromkeys(("reader", "secret"), lambda value: str(value).strip()),
         "device": lambda value: _among(str(value), get_args(Device)),
         "min_volume_ml": lambda value: max(0.0, float(value)),
         "connectivity": lambda value: _among(int(value), get_args(Connectivity)),
         "colors": lambda value: _among(str(value), get_args(Colors)),
-        "next_case": lambda value: str(value).strip(),
-        "previous_case": lambda value: str(value).strip(),
+        **dict.fromkeys(_KEYS, lambda value: str(value).strip()),
     }
     found = {}
     for name, check in checks.items():
@@ -76,6 +95,34 @@ def from_values(said: Mapping[str, Any]) -> Preferences:
         except (KeyError, TypeError, ValueError):
             continue
     return Preferences(**found)
+
+
+def usable_keys(wishes: Preferences) -> tuple[dict[str, str], list[str]]:
+    """The keys that can be bound, by the names of preferences, and a line for each that cannot.
+
+    A key that napari does not know is none, and of two actions with one key the first has it.
+    """
+    from app_model.types import KeyBinding
+
+    taken = {str(KeyBinding.from_str(key)): "undo, redo and Escape" for key in _FIXED}
+    usable, lines = {}, []
+    for name in _KEYS:
+        key = getattr(wishes, name)
+        words = name.replace("_", " ")
+        said = str(KeyBinding.from_str(key)) if key else ""
+        if key and (not said or said.endswith("+") or " " in said):
+            lines.append(f"Preferences: {key!r} is no single key, so {words} has none")
+        elif said in taken:
+            lines.append(f"Preferences: {key} is taken by {taken[said]}, so {words} has no key")
+        elif said:
+            usable[name], taken[said] = key, words
+    return usable, lines
+
+
+def review_keys(wishes: Preferences) -> dict[str, str]:
+    """The keys of review that can be bound, by the actions of the controller."""
+    usable, _ = usable_keys(wishes)
+    return {action: usable[name] for name, action in _ACTIONS.items() if name in usable}
 
 
 def recolored(instances: Instances, colors: Colors) -> Instances:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -13,7 +15,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from medseg_napari.controller_keys import KEYS
 from medseg_napari.session import Decision, Review
 
 _BUTTONS: tuple[tuple[str, Decision | None, str], ...] = (
@@ -34,8 +35,8 @@ class ReviewBox(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.buttons: dict[Decision | None, QPushButton] = {}
-        self.previous = _button("◀ Previous", f"Key {KEYS['previous']}")
-        self.next = _button("Next ▶", f"Key {KEYS['next']}")
+        self._number: int | None = None
+        self.previous, self.next = QPushButton("◀ Previous"), QPushButton("Next ▶")
         self.go_on = QCheckBox("then next")
         self.go_on.setChecked(True)
         self.go_on.setToolTip("After a decision go to the next row")
@@ -50,33 +51,52 @@ class ReviewBox(QWidget):
         grid.addWidget(self.previous, 0, 0)
         grid.addWidget(self.next, 0, 1)
         grid.addWidget(self.said, 0, 2, 1, 2)
-        for column, (words, decision, action) in enumerate(_BUTTONS):
-            key = KEYS.get(action)
-            button = _button(words, f"Key {key}" if key else "Take the decision away")
-            button.clicked.connect(lambda _=False, one=decision: self.decided.emit(one))
+        for column, (words, decision, _) in enumerate(_BUTTONS):
+            button = QPushButton(words)
+            button.clicked.connect(lambda _=False, one=decision: self._on_button(one))
             self.buttons[decision] = button
             grid.addWidget(button, 1, column)
             grid.setColumnStretch(column, 1)
         grid.addWidget(self.comment, 2, 0, 1, 3)
         grid.addWidget(self.go_on, 2, 3)
-        self.previous.clicked.connect(lambda: self.stepped.emit(-1))
-        self.next.clicked.connect(lambda: self.stepped.emit(1))
-        self.comment.editingFinished.connect(lambda: self.commented.emit(self.comment.text()))
+        for button, by in ((self.previous, -1), (self.next, 1)):
+            button.clicked.connect(lambda _=False, by=by: self._on_step(by))
+        self.comment.editingFinished.connect(self._on_comment)
+
+    def show_keys(self, keys: Mapping[str, str]) -> None:
+        """Let the tips of the buttons name their keys; an action without one has none."""
+        actions = {action: self.buttons[decision] for _, decision, action in _BUTTONS}
+        for action, button in {**actions, "previous": self.previous, "next": self.next}.items():
+            button.setToolTip(f"Key {keys[action]}" if action in keys else "")
+        self.buttons[None].setToolTip("Take the decision away")
 
     def show_review(self, number: int | None, said: Review | None) -> None:
-        """Show what was said of the current object."""
+        """Show what was said of the current object; a comment that is being written stays."""
+        writing = self.comment.isModified() and self.comment.hasFocus() and number == self._number
+        self._number = number
         for button in (*self.buttons.values(), self.comment):
             button.setEnabled(number is not None)
         text = "" if said is None else said.comment
-        if self.comment.text() != text:
+        if not writing and self.comment.text() != text:
             self.comment.setText(text)
         mark = None if said is None else said.mark
-        when = "" if mark is None else f"{mark.time[:10]} {mark.time[11:16]} UTC"
-        self.said.setText("" if mark is None else f"{mark.decision} by {mark.reader}, {when}")
-        self.said.setToolTip(self.said.text())
+        words = "" if mark is None else f"{mark.decision} by {mark.reader}, {mark.time[:10]}"
+        self.said.setText(words)
+        self.said.setToolTip("" if mark is None else f"{words} {mark.time[11:16]} UTC")
 
+    def _on_comment(self) -> None:
+        self.comment.setModified(False)
+        self.commented.emit(self.comment.text())
 
-def _button(words: str, tip: str) -> QPushButton:
-    button = QPushButton(words)
-    button.setToolTip(tip)
-    return button
+    def _on_button(self, decision: Decision | None) -> None:
+        self._keep_comment()
+        self.decided.emit(decision)
+
+    def _on_step(self, by: int) -> None:
+        self._keep_comment()
+        self.stepped.emit(by)
+
+    def _keep_comment(self) -> None:
+        """Not on every system does a click on a button end the writing of a comment."""
+        if self.comment.isModified():
+            self._on_comment()

@@ -1,10 +1,11 @@
-"""The page before a session: which objects, who reads, where the work is kept."""
+"""The page before a session: which objects, who reads, where the work is kept, what lies there."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -18,24 +19,43 @@ from qtpy.QtWidgets import (
 )
 
 from medseg.errors import MedsegError
-from medseg.types import Geometry, Volume
-from medseg_napari.controller import bind
+from medseg.types import Volume
+from medseg_napari.controller import controller_of
 from medseg_napari.session import Session, find_session
-from medseg_napari.view.facts import facts_of, instance_layers, volume_layers
-from medseg_napari.widgets.segment_sessions import default_folder, session_source
+from medseg_napari.session.cases import initials
+from medseg_napari.view.facts import StudySource, facts_of, instance_layers, volume_layers
+from medseg_napari.widgets.preferences import preferences
+from medseg_napari.widgets.segment_banner import Action, Banner, Tone
+from medseg_napari.widgets.segment_sessions import (
+    CASE_KEY,
+    Offer,
+    default_folder,
+    free_folder,
+    offer_of,
+    offers,
+    session_source,
+)
+from medseg_napari.widgets.segment_show import bind_session, show_session
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels
+    from napari.layers import Labels, Layer
+
+_ASK_READER = "Enter your initials, letters and digits, then begin."
 
 
 class StartBox(QWidget):
-    """Begins the review of a labels layer of medseg, or goes on with the one of a folder."""
+    """Begins the review of a labels layer of medseg, or goes on with work that lies there.
+
+    Work on objects that lie on an open image is that image's: it is kept and found with the study.
+    """
 
     def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.layers, self.reader, self.folder = QComboBox(), QLineEdit(), QLineEdit()
+        self.banner = Banner(self)
+        self.layers, self.folder = QComboBox(), QLineEdit()
+        self.reader = QLineEdit(preferences().reader)
         self.reader.setPlaceholderText("Initials, such as AB")
         self.folder.setPlaceholderText("None: nothing is kept")
         self.browse, self.begin = QPushButton("…"), QPushButton("Begin review")
@@ -43,20 +63,11 @@ class StartBox(QWidget):
         self.message = QLabel("")
         self.message.setWordWrap(True)
         self._proposed = ""
-        place = QHBoxLayout()
-        place.addWidget(self.folder, 1)
-        place.addWidget(self.browse)
-        form = QFormLayout()
-        form.addRow("Objects", self.layers)
-        form.addRow("Reader", self.reader)
-        form.addRow("Keep in", place)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Review the objects of a layer, one by one."))
-        layout.addLayout(form)
-        layout.addWidget(self.begin)
-        layout.addWidget(self.message)
-        layout.addStretch(1)
+        self._asked_of: Layer | None = None
+        self._look = QTimer(self)  # whoever opened a layer first says all he knows of it
+        self._look.setSingleShot(True)
+        self._arrange()
+        self._look.timeout.connect(self._offer)
         self.browse.clicked.connect(self._on_browse)
         self.begin.clicked.connect(self.start)
         self.folder.textChanged.connect(self._show_found)
@@ -67,7 +78,7 @@ class StartBox(QWidget):
         self.refresh()
 
     def refresh(self, _event: object = None) -> None:
-        """Offer the labels layers that medseg opened or made."""
+        """Offer the labels layers that medseg opened or made, and work that lies there."""
         was = self.layers.currentText()
         self.layers.clear()
         self.layers.addItems([layer.name for layer in instance_layers(self._viewer.layers)])
@@ -75,6 +86,13 @@ class StartBox(QWidget):
         there = self.layers.count() > 0
         self.begin.setEnabled(there)
         self.message.setText("" if there else "Open or segment a study first.")
+        self._look.start(0)
+
+    @property
+    def has_offer(self) -> bool:
+        """Whether there is earlier work on the study that is open."""
+        image = self._image()
+        return image is not None and bool(offers(image))
 
     def start(self) -> None:
         """Begin or go on; what is refused is said."""
@@ -86,16 +104,104 @@ class StartBox(QWidget):
         except (MedsegError, ValueError) as error:
             self.message.setText(str(error))
             return
-        bind(self._viewer, session, layer)
+        bind_session(self._viewer, session, layer, preferences())
+
+    def begin_or_ask(self) -> None:
+        """Begin at once, unless it is not known who reads or there is work to go on with."""
+        if self.has_offer:
+            return
+        if self.reader.text().strip():
+            self.start()
+        else:
+            self.message.setText(_ASK_READER)
+            self.reader.setFocus()
+
+    def resume(self, offer: Offer, image: Layer) -> None:
+        """Go on with a session on an open image; what is refused is said."""
+        facts = facts_of(image)
+        if facts is None or offer.found is None:
+            return
+        written = self.reader.text().strip()
+        try:
+            reader = initials(written) if written else offer.found.saved.reader
+            session = Session.resume(facts.volume, offer.folder, reader)
+        except (MedsegError, ValueError) as error:
+            self.banner.say([str(error)], "error")
+            return
+        for layer in instance_layers(self._viewer.layers):
+            layer.visible = False  # the session's own objects are what is worked on
+        name, source = f"{image.name}: objects", facts.source
+        show_session(self._viewer, session, name=name, source=source, wishes=preferences())
+
+    def _arrange(self) -> None:
+        place = QHBoxLayout()
+        place.addWidget(self.folder, 1)
+        place.addWidget(self.browse)
+        form = QFormLayout()
+        form.addRow("Objects", self.layers)
+        form.addRow("Reader", self.reader)
+        form.addRow("Keep in", place)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.banner)
+        layout.addWidget(QLabel("Review the objects of a layer, one by one."))
+        layout.addLayout(form)
+        layout.addWidget(self.begin)
+        layout.addWidget(self.message)
+        layout.addStretch(1)
 
     def _layer(self) -> Labels | None:
         name = self.layers.currentText()
         found = (one for one in instance_layers(self._viewer.layers) if one.name == name)
         return next(found, None)
 
+    def _image(self) -> Layer | None:
+        """The open image on whose grid the chosen objects lie; where none is open, the first."""
+        objects = self._layer()
+        facts = None if objects is None else facts_of(objects)
+        images = volume_layers(self._viewer.layers)
+        if facts is None or facts.instances is None:
+            return images[0] if images else None
+        grid = facts.instances.geometry
+        found = ((layer, facts_of(layer)) for layer in images)
+        fitting = (layer for layer, one in found if one and one.placement.geometry.same_grid(grid))
+        return next(fitting, None)
+
+    def _offer(self) -> None:
+        """Ask once of each image whether to go on with what lies there."""
+        image = self._image()
+        if image is self._asked_of or controller_of(self._viewer) is not None:
+            return
+        self._asked_of = image
+        self.banner.clear()
+        if image is None or CASE_KEY in image.metadata:
+            return  # the list of cases opens the sessions itself
+        found = offers(image)
+        if not found:
+            return
+        first = found[0]
+        actions: list[Action] = []
+        if first.can_resume:
+            actions.append(("Go on", lambda: self.resume(first, image)))
+        if self.layers.count():
+            actions.append(("Begin anew", self._begin_anew))
+        tone: Tone = "warning" if first.is_unfinished or not first.can_resume else "question"
+        self.banner.say([first.words], tone, actions)
+
+    def _begin_anew(self) -> None:
+        """Another session on the chosen objects, beside those that are there."""
+        image = self._image()
+        own = None if image is None else default_folder(image, self.reader.text())
+        if own is None:
+            self.message.setText(_ASK_READER)
+            return
+        self.banner.clear()
+        self.folder.setText(str(own if offer_of(own) is None else free_folder(own)))
+        self.start()
+
     def _propose(self, _what: object = None) -> None:
         """Propose the folder of the reader's work, unless another one was written."""
-        layer = self._layer()
+        layer = self._image() or self._layer()
         if layer is None or self.folder.text() != self._proposed:
             return
         found = default_folder(layer, self.reader.text())
@@ -107,29 +213,17 @@ class StartBox(QWidget):
         if facts is None or facts.instances is None:
             msg = "the layer shows no objects of medseg"
             raise ValueError(msg)
-        volume = self._volume_of(facts.instances.geometry)
-        text = self.folder.text().strip()
+        image = self._image()
+        of_image = None if image is None else facts_of(image)
+        volume: Volume | None = None if of_image is None else of_image.volume
+        reader, text = initials(self.reader.text()), self.folder.text().strip()
         if not text:
-            return Session.begin(volume, facts.instances, self.reader.text())
-        folder = Path(text)
+            return Session.begin(volume, facts.instances, reader)
+        folder = Path(text).expanduser()
         if find_session(folder) is not None:
-            return Session.resume(volume, folder, self.reader.text())
-        return Session.begin(
-            volume,
-            facts.instances,
-            self.reader.text(),
-            folder=folder,
-            source=session_source(facts),
-        )
-
-    def _volume_of(self, geometry: Geometry) -> Volume | None:
-        """The open image on whose grid the objects lie."""
-        for layer in volume_layers(self._viewer.layers):
-            facts = facts_of(layer)
-            volume = None if facts is None else facts.volume
-            if volume is not None and volume.geometry.same_grid(geometry):
-                return volume
-        return None
+            return Session.resume(volume, folder, reader)
+        source = StudySource().as_dict() if of_image is None else session_source(of_image)
+        return Session.begin(volume, facts.instances, reader, folder=folder, source=source)
 
     def _on_browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder of the session")
@@ -139,7 +233,8 @@ class StartBox(QWidget):
     def _show_found(self, text: str) -> None:
         """Say what lies in the folder before the work begins."""
         try:
-            there = bool(text.strip()) and find_session(Path(text.strip())) is not None
+            place = Path(text.strip()).expanduser()
+            there = bool(text.strip()) and find_session(place) is not None
         except MedsegError as error:
             self.message.setText(str(error))
             return

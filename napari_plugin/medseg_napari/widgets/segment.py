@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from medseg.errors import MedsegError
 from medseg.types import Box, Instances
+from medseg_napari.controller import Controller, controller_of, watch
 from medseg_napari.run import JobEstimate, JobState, Worker
 from medseg_napari.run.qt import JobWatcher
 from medseg_napari.session import Session
@@ -57,6 +58,15 @@ _DEBOUNCE_MS = 400
 _WIDTH = 310
 
 
+class _Run(NamedTuple):
+    """What a run was started with: while it lasts other studies may be opened."""
+
+    layer: Layer
+    choice: ModelChoice
+    folder: Path | None
+    reader: str
+
+
 class SegmentPanel(QWidget):
     """Chooses, estimates, runs, and brings the result to the viewer as a session."""
 
@@ -84,13 +94,14 @@ class SegmentPanel(QWidget):
         self.status = QLabel(self)
         self.status.setWordWrap(True)
         self._arrange()
-        self._running: tuple[Layer, ModelChoice] | None = None
+        self._running: _Run | None = None
         self._waiting = False
         self._asked: tuple[Any, ...] | None = None
         self._delay = QTimer(self)
         self._delay.setSingleShot(True)
         self._delay.setInterval(_DEBOUNCE_MS)
         self._guest: Layer | None = None
+        self._offered = False
         self._greeting = QTimer(self)  # whoever opened the layer first says all he knows of it
         self._greeting.setSingleShot(True)
         self._connect()
@@ -149,8 +160,10 @@ class SegmentPanel(QWidget):
         layers = self.viewer.layers.events
         layers.inserted.connect(self._layer_inserted)
         layers.removed.connect(self._layer_removed)
+        end = watch(self.viewer, self._on_session)
         worker = self.worker  # not this panel, which is gone by then
         self.destroyed.connect(lambda _=None: worker.close())
+        self.destroyed.connect(lambda _=None: end())
 
     @property
     def facts(self) -> LayerFacts | None:
@@ -198,8 +211,9 @@ class SegmentPanel(QWidget):
         if layer is None or facts is None or offer.found is None:
             return
         self.banner.clear()
-        reader = self.keep.reader.text().strip() or offer.found.saved.reader
+        written = self.keep.reader.text().strip()
         try:
+            reader = initials(written) if written else offer.found.saved.reader
             session = Session.resume(facts.volume, offer.folder, reader)
         except (MedsegError, ValueError) as error:
             self.banner.say([str(error)], "error")
@@ -215,7 +229,9 @@ class SegmentPanel(QWidget):
         """Start now, or as soon as the estimate that runs has ended: it loads the model anyway."""
         self.banner.clear()
         self._waiting = self.watcher.is_busy
-        if not self._waiting:
+        if self._waiting:
+            self._refresh()
+        else:
             self._start()
 
     def _start(self) -> None:
@@ -229,7 +245,7 @@ class SegmentPanel(QWidget):
         except MedsegError as error:
             self._failed(error)
             return
-        self._running = layer, choice
+        self._running = _Run(layer, choice, self.keep.path, initials(self.keep.reader.text()))
         self.watcher.watch(job)
         self._refresh()
 
@@ -257,26 +273,30 @@ class SegmentPanel(QWidget):
         if isinstance(result, JobEstimate):
             self.estimate.setText(estimate_in_words(result))
         elif isinstance(result, Instances) and running is not None:
-            self._keep(result, *running)
+            self._keep(result, running)
         self._ended()
 
-    def _keep(self, found: Instances, layer: Layer, choice: ModelChoice) -> None:
+    def _keep(self, found: Instances, run: _Run) -> None:
         """A session on the result; where it cannot be kept on the disk it is shown all the same."""
-        facts = facts_of(layer)
+        facts = facts_of(run.layer)
         if facts is None:
             return
-        wishes = preferences()
-        output, reader = recolored(found, wishes.colors), self.keep.reader.text()
-        source = session_source(facts)
+        output, source = recolored(found, preferences().colors), session_source(facts)
         lost: list[str] = []
         try:
             session = Session.begin(
-                facts.volume, output, initials(reader), folder=self.keep.path, source=source
+                facts.volume, output, run.reader, folder=run.folder, source=source
             )
         except MedsegError as error:
             lost = [str(error)]
-            session = Session.begin(facts.volume, output, initials(reader))
-        self._show_session(session, layer, f"{layer.name}: {choice.card.name}", lost)
+            session = Session.begin(facts.volume, output, run.reader)
+        if run.layer in self.viewer.layers:
+            name = f"{run.layer.name}: {run.choice.card.name}"
+            self._show_session(session, run.layer, name, lost)
+            return
+        session.close()
+        kept = "is kept, and offered with it" if session.store else "could not be kept"
+        self.banner.say([f"{run.layer.name} was closed: its result {kept}", *lost], "warning")
 
     def _show_session(
         self, session: Session, layer: Layer, name: str, lost: list[str] | None = None
@@ -302,7 +322,7 @@ class SegmentPanel(QWidget):
     def _ended(self) -> None:
         self._running = None
         waiting, self._waiting = self._waiting, False
-        if waiting:
+        if waiting and not self.problem:
             self._start()
             return
         self._refresh()
@@ -322,7 +342,7 @@ class SegmentPanel(QWidget):
         self.start.setToolTip(problem)
         self.cancel.setEnabled(self.watcher.is_busy)
         self.progress.setVisible(self.watcher.is_busy)
-        for part in (self.model, self.channels, self.region, self.device):
+        for part in (self.model, self.channels, self.region, self.keep, self.device):
             part.setEnabled(not busy)
         if problem:
             self._asked = None
@@ -342,6 +362,12 @@ class SegmentPanel(QWidget):
             self._guest = event.value
             self._greeting.start(0)
 
+    def _on_session(self, controller: Controller | None) -> None:
+        """Work that was begun elsewhere answers the question whether to go on."""
+        if controller is not None and self._offered:
+            self._offered = False
+            self.banner.clear()
+
     def _layer_removed(self, _event: Any) -> None:
         self.channels.follow_layers()
 
@@ -355,11 +381,12 @@ class SegmentPanel(QWidget):
         self._refresh()
         if CASE_KEY in layer.metadata:
             return  # the list of cases opens the sessions itself
-        found = offers(layer)
+        found = [] if controller_of(self.viewer) is not None else offers(layer)
         if found:
             self._ask_about(found[0])
 
     def _ask_about(self, offer: Offer, others: list[Action] | None = None) -> None:
+        self._offered = True
         go_on = [("Go on", lambda: self.resume(offer))] if offer.can_resume else []
         tone: Tone = "warning" if offer.is_unfinished or not go_on else "question"
         self.banner.say([offer.words], tone, [*go_on, *(others or [])])

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 OUT = "medseg"
 CASE_KEY = "medseg_case"
 """In a layer's metadata: the folder of all readers' work on its case, where a list says so."""
+WORK_KEY = "medseg_work"
+"""The same, where whoever opened the study named the folder."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ def study_folder(layer: Layer) -> Path | None:
 
     A study that was chosen among several in one folder has one of its own.
     """
-    if CASE_KEY in layer.metadata:
-        return Path(layer.metadata[CASE_KEY])
+    for key in (CASE_KEY, WORK_KEY):
+        if key in layer.metadata:
+            return Path(layer.metadata[key])
     facts = facts_of(layer)
     if facts is None or facts.source.path is None:
         return None
@@ -90,9 +93,14 @@ def study_folder(layer: Layer) -> Path | None:
 
 def session_source(facts: LayerFacts) -> dict[str, Any]:
     """What a session keeps to find its image again, in the words of `medseg.read`."""
-    found = facts.source.as_dict()
-    if facts.volume is not None and facts.volume.unit == "SUVbw":
+    found, volume = facts.source.as_dict(), facts.volume
+    if volume is None:
+        return found
+    if volume.unit == "SUVbw":
         found["pet"] = "SUVbw"  # PET is opened so; read otherwise, its measures would differ
+    if volume.meta.get("format", "DICOM") != "DICOM":  # no such file says it: a person did
+        said = {"modality": volume.modality, "unit": volume.unit}
+        found |= {name: value for name, value in said.items() if value != "unknown"}
     return found
 
 
@@ -122,10 +130,10 @@ def _moment(time: str) -> str:
 
 
 def free_folder(folder: Path) -> Path:
-    """A folder for the same reader beside the study's own, in which no session lies yet."""
+    """A folder among those of the study for the same reader, in which no session lies yet."""
     number = 2
     while True:
-        other = folder.parent.with_name(f"{folder.parent.name}-{number}") / folder.name
+        other = folder.with_name(f"{folder.name}-{number}")
         if offer_of(other) is None:
             return other
         number += 1

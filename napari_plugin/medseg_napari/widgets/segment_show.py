@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from medseg_napari.controller import Controller, bind
 from medseg_napari.session import Filter, Session
+from medseg_napari.session.view_state import KeptView
 from medseg_napari.view.facts import StudySource
 from medseg_napari.view.layer_data import labels_data
 from medseg_napari.view.opening import add_layers
-from medseg_napari.widgets.preferences import Preferences
+from medseg_napari.widgets.preferences import Preferences, review_keys
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Labels
 
 
 def show_session(
@@ -26,13 +28,21 @@ def show_session(
 ) -> Controller:
     """Add a layer with a session's objects and bind the session; another one is closed.
 
-    With `wishes.min_volume_ml` smaller objects are hidden, by the filter that the table shows.
+    With `wishes.min_volume_ml` smaller objects of a session whose table nobody changed yet are
+    hidden, by the filter that the table shows.
     Raises InputRefused (`labels-not-integer`) for an id above 65535.
     """
     data = labels_data(session.instances, name=name, source=source)
     layer = add_layers(viewer, [data])[0]
-    controller = bind(viewer, session, layer)
-    if wishes is not None and wishes.min_volume_ml > 0:
+    return bind_session(viewer, session, layer, Preferences() if wishes is None else wishes)
+
+
+def bind_session(
+    viewer: ViewerModel, session: Session, layer: Labels, wishes: Preferences
+) -> Controller:
+    """Bind a session to the layer of its objects, with the keys and the filter that are wished."""
+    controller = bind(viewer, session, layer, keys=review_keys(wishes))
+    if wishes.min_volume_ml > 0 and session.view == KeptView():
         controller.show(filter=Filter(volume_ml=(wishes.min_volume_ml, math.inf)))
     return controller
 

@@ -1,0 +1,268 @@
+"""What a batch will do: which series of a study go to which model, and why the others do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from medseg import __version__
+from medseg.card import Card
+from medseg.errors import ModelError
+from medseg.io.batch_sources import ImageInput
+from medseg.io.dicom.suv import PetUnits
+from medseg.io.pseudonyms import Pseudonyms
+from medseg.models.packages import card_of, check_weights, package_folder, shipped
+from medseg_workflows.choice import Candidate, Verdict, choose
+from medseg_workflows.facts import HIDDEN, SeriesFacts, VolumeFacts
+from medseg_workflows.records import Identity, Job, ModelUse, Plan, PlanRow, Settings
+from medseg_workflows.rules import Rule, default_rule, modality_of, read_rules
+from medseg_workflows.studies import Lost, Progress, Study, file_studies, stand_in, survey
+
+DEFAULT = Settings()
+
+
+class _Planned(NamedTuple):
+    """A model, its card, and its rules in the order in which they are tried."""
+
+    model: ModelUse
+    card: Card
+    rules: tuple[Rule, ...]
+
+
+class _Seen(NamedTuple):
+    """A volume of a study, as rules see it and as rows show it; `number` is that of its series."""
+
+    series: SeriesFacts
+    volume: VolumeFacts
+    candidate: Candidate
+    number: int
+    shown: Mapping[str, Any]
+
+
+class _Taken(NamedTuple):
+    """What a rule made of a study: a row for each volume and channel, and what it chose."""
+
+    rows: list[PlanRow]
+    inputs: dict[str, tuple[SeriesFacts, VolumeFacts]]
+    missing: str
+
+
+def make_plan(  # noqa: PLR0913 - what a batch may say of it
+    root: Path,
+    models: Sequence[str | Path],
+    pseudonyms: Pseudonyms,
+    *,
+    rules: Path | None = None,
+    settings: Settings = DEFAULT,
+    index: Path | None = None,
+    only: Set[str] | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Plan all of `root` from headers alone, for shipped models by name or packages by folder.
+
+    `rules` is a RULES.toml; a model that it does not name gets the rule of its card. The order of
+    files and series changes nothing. `only` names the folders of `root` that are planned,
+    "" its own files; None is all of it.
+
+    Raises InputRefused (of the root as a whole, or ModelError), RulesError.
+    """
+    planned = _planned(models, rules)
+    pet = "SUVbw" if (settings.pet, settings.unit) == ("physical", "SUVbw") else settings.pet
+    found = survey(
+        root,
+        index=index,
+        pet=cast("PetUnits", pet),
+        modality=settings.modality,
+        only=only,
+        progress=progress,
+    )
+    planner = _Planner(pseudonyms, settings)
+    for study in found.studies:
+        planner.add(study, planned)
+    for one in planned:
+        for study in file_studies(found.files, [channel.name for channel in one.card.channels]):
+            planner.add(study, [one])
+    return planner.plan(found.lost, found.skipped)
+
+
+class _Planner:
+    """Studies come one by one; jobs and rows are what is kept of them."""
+
+    def __init__(self, codes: Pseudonyms, settings: Settings) -> None:
+        self._codes, self._settings = codes, settings
+        self._jobs: dict[str, Job] = {}
+        self._rows: dict[str, list[PlanRow]] = {}
+        self._identities: dict[str, Identity] = {}
+
+    def add(self, study: Study, models: Iterable[_Planned]) -> None:
+        named = self._named(study.uid, study.patient_id)
+        rows = self._rows.setdefault(named.study, [])
+        seen = self._seen(study)
+        for one in models:
+            taken = _taken(named, seen, one.rules)
+            rows.extend(taken.rows)
+            if not taken.missing:
+                job = self._job(study, named, one.model, taken.inputs)
+                self._jobs[job.key] = job
+
+    def plan(self, lost: Sequence[Lost], skipped: Mapping[str, int]) -> Plan:
+        done = {job.study for job in self._jobs.values()}
+        unselected = [
+            min(rows, key=lambda row: (len(row.reasons), _order(row)))
+            for study, rows in self._rows.items()
+            if study not in done
+        ]
+        unselected += [self._lost(one) for one in lost]
+        return Plan(
+            jobs=tuple(self._jobs[key] for key in sorted(self._jobs)),
+            rows=tuple(sorted((row for rows in self._rows.values() for row in rows), key=_order)),
+            unselected=tuple(sorted(unselected, key=_order)),
+            skipped=dict(skipped),
+            identities=tuple(self._identities[code] for code in sorted(self._identities)),
+        )
+
+    def _named(self, uid: str, patient_id: str) -> Identity:
+        codes = self._codes.study(uid), self._codes.patient(patient_id)
+        said = uid.partition("\n")[2] or uid, "" if "\n" in patient_id else patient_id
+        identity = Identity(*codes, *said)
+        self._identities[identity.study] = identity
+        return identity
+
+    def _lost(self, lost: Lost) -> PlanRow:
+        named = self._named(*[stand_in("file", lost.where)] * 2)
+        return _row(named, Verdict("refused", (lost.reason,)))
+
+    def _seen(self, study: Study) -> list[_Seen]:
+        seen = []
+        for number, one in enumerate(study.series, start=1):
+            code = self._codes.series(one.uid)
+            for each in one.volumes:
+                refused = study.refused or each.refused
+                candidate = Candidate((one.uid, each.number or 0), code, each.facts, refused)
+                shown = {name: value for name, value in each.facts.items() if name not in HIDDEN}
+                seen.append(_Seen(one, each, candidate, number, shown))
+        return seen
+
+    def _job(
+        self,
+        study: Study,
+        named: Identity,
+        model: ModelUse,
+        inputs: Mapping[str, tuple[SeriesFacts, VolumeFacts]],
+    ) -> Job:
+        said = {
+            "study": study.uid,
+            "patient": study.patient_id,
+            "inputs": [
+                (name, one.uid, one.content, each.number) for name, (one, each) in inputs.items()
+            ],
+            "model": (model.name, model.weights_sha256),
+            "medseg": __version__,
+            "settings": asdict(self._settings),
+        }
+        images = {
+            name: ImageInput(one.files, one.uid if one.is_dicom else "", each.number)
+            for name, (one, each) in inputs.items()
+        }
+        digest = self._codes.job_digest(json.dumps(said, sort_keys=True))
+        key = f"{named.study}-{digest}"
+        return Job(key, named.study, named.patient, model, images, self._settings)
+
+
+def _taken(named: Identity, seen: Sequence[_Seen], rules: Sequence[Rule]) -> _Taken:
+    """What the first rule that gives every channel makes of a study, else the nearest."""
+    tried = [_by_rule(named, seen, rule) for rule in rules]
+    whole = next((taken for taken in tried if not taken.missing), None)
+    return whole or min(tried, key=lambda taken: min(len(row.reasons) for row in taken.rows))
+
+
+def _by_rule(named: Identity, seen: Sequence[_Seen], rule: Rule) -> _Taken:
+    candidates = [one.candidate for one in seen]
+    verdicts = {one.channel: choose(candidates, one) for one in rule.channels}
+    inputs = {
+        channel: (one.series, one.volume)
+        for channel, mine in verdicts.items()
+        for one, verdict in zip(seen, mine, strict=True)
+        if verdict.decision == "chosen"
+    }
+    missing = _missing(rule, inputs)
+    rows = [
+        _row(
+            named,
+            _withheld(verdict, missing),
+            series=one.candidate.code,
+            number=one.number,
+            volume=one.volume.number,
+            model=rule.model,
+            rule=rule.name,
+            channel=channel,
+            facts=one.shown,
+        )
+        for channel, mine in verdicts.items()
+        for one, verdict in zip(seen, mine, strict=True)
+    ]
+    return _Taken(rows, inputs, missing)
+
+
+def _row(named: Identity, verdict: Verdict, **about: Any) -> PlanRow:
+    """The row of a volume; of what could not be looked at nothing is known."""
+    unknown = {"series": "", "number": 0, "volume": None, "model": "", "rule": "", "channel": ""}
+    told = {"decision": verdict.decision, "reasons": verdict.reasons}
+    return PlanRow(
+        study=named.study, patient=named.patient, **{**unknown, "facts": {}, **about, **told}
+    )
+
+
+def _order(row: PlanRow) -> tuple[str | int, ...]:
+    return row.patient, row.study, row.model, row.number, row.volume or 0, row.channel, row.series
+
+
+def _missing(rule: Rule, inputs: Mapping[str, tuple[SeriesFacts, VolumeFacts]]) -> str:
+    """Why the chosen images are not enough for a job, "" where they are."""
+    lacking = [one.channel for one in rule.channels if one.required and one.channel not in inputs]
+    if lacking:
+        return f"channel-missing: no image for {' and '.join(lacking)}"
+    images = [(one.uid, each.number) for one, each in inputs.values()]
+    if len(set(images)) < len(images):
+        return f"the rule gives {' and '.join(inputs)} the same image"
+    return ""
+
+
+def _withheld(verdict: Verdict, missing: str) -> Verdict:
+    """A choice that leads to no job is none."""
+    if verdict.decision == "chosen" and missing:
+        return Verdict("refused", (missing,))
+    return verdict
+
+
+def _planned(models: Sequence[str | Path], rules: Path | None) -> tuple[_Planned, ...]:
+    """The models, each once, with their rules.
+
+    Raises ModelError, RulesError, and ValueError where no model is given.
+    """
+    if not models:
+        msg = "a plan is for at least one model"
+        raise ValueError(msg)
+    found: dict[str, tuple[ModelUse, Card]] = {}
+    for place in models:
+        use, card = _use_of(place)
+        if use.weights_sha256 != found.setdefault(card.name, (use, card))[0].weights_sha256:
+            detail, remedy = "two packages have this name", "rename one, or leave it out"
+            raise ModelError("model-invalid", f"model {card.name}", detail, remedy)
+    cards = [card for _, card in found.values()]
+    own = {} if rules is None else read_rules(rules, cards)
+    one_modality = len({modality_of(one, card) for card in cards for one in card.channels}) == 1
+    return tuple(
+        _Planned(use, card, own.get(name) or (default_rule(card, unknown_modality=one_modality),))
+        for name, (use, card) in found.items()
+    )
+
+
+def _use_of(place: str | Path) -> tuple[ModelUse, Card]:
+    folder, card = package_folder(place), card_of(place)
+    check_weights(folder, card)
+    where = str(place) if str(place) in shipped() else str(folder.resolve())
+    return ModelUse(card.name, card.version, card.weights_sha256, where), card
