@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medseg.cli.batch_options import (
+    BatchFolder,
+    ClusterToml,
+    Insecure,
+    KeepMap,
+    Memory,
+    ModelNames,
+    PseudonymousDicom,
+    Resume,
+    RulesFile,
+    SchedulerAddress,
+    SiteSecret,
+    Timeout,
+    Workers,
+    require_extra,
+    require_one_place,
+    settings_of,
+)
 from medseg.cli.console import show_json
 from medseg.cli.errors import INTERRUPTED, reported
 from medseg.cli.folders import index_folder
@@ -22,18 +39,11 @@ from medseg.cli.options import (
     Timestamp,
     UnitName,
     Views,
-    above_zero,
-    model_names,
-    pet_units,
 )
-from medseg.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from medseg_workflows.options import BatchOptions
     from medseg_workflows.records import Plan, Settings
-
-PANEL_WHERE = "Where and how long"
-PANEL_PRIVACY = "Privacy"
 
 
 def batch(  # noqa: PLR0913 - one parameter an option
@@ -42,107 +52,26 @@ def batch(  # noqa: PLR0913 - one parameter an option
         typer.Argument(metavar="ROOT", help="Folder of studies: DICOM, NIfTI, NRRD or MHA."),
     ],
     *,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", "-o", metavar="OUT", help="Folder for the results, new or of this batch."
-        ),
-    ],
-    model: Annotated[
-        list[str],
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME",
-            autocompletion=model_names,
-            help="Name from [bold]medseg models list[/bold], or the folder of a package; "
-            "repeatable.",
-        ),
-    ],
-    select: Annotated[
-        Path | None,
-        typer.Option(
-            "--select",
-            metavar="RULES.toml",
-            help="Which series go to which model; without it the model's card decides.",
-        ),
-    ] = None,
+    out: BatchFolder,
+    model: ModelNames,
+    select: RulesFile = None,
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Print what would be done, and stop.", show_default=False),
     ] = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on in an OUT that was begun with another ROOT, model, option or version: what "
-            "has changed is computed anew. The same command goes on without it.",
-            show_default=False,
-        ),
-    ] = False,
+    resume: Resume = False,
     retry_quarantined: Annotated[
         bool,
         typer.Option(
             "--retry-quarantined", help="Do failed studies once more.", show_default=False
         ),
     ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            help="Processes on this machine, one core each; by default as many as fit.",
-            rich_help_panel=PANEL_WHERE,
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            metavar="ADDRESS",
-            help="A running scheduler of Dask: tls://, tcp://, or its file.json.",
-            rich_help_panel=PANEL_WHERE,
-        ),
-    ] = None,
-    cluster: Annotated[
-        Path | None,
-        typer.Option(
-            "--cluster",
-            metavar="CLUSTER.toml",
-            help="A cluster to start: local, ssh, slurm, kubernetes; or a running one with TLS.",
-            rich_help_panel=PANEL_WHERE,
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool,
-        typer.Option(
-            "--insecure",
-            help="Allow a scheduler on the network without TLS. Whoever reaches it can run code.",
-            show_default=False,
-            rich_help_panel=PANEL_WHERE,
-        ),
-    ] = False,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            "--timeout",
-            metavar="S",
-            callback=above_zero,
-            help="Seconds that one study may take.",
-            rich_help_panel=PANEL_WHERE,
-        ),
-    ] = 3600.0,
-    memory: Annotated[
-        float | None,
-        typer.Option(
-            "--memory",
-            metavar="GB",
-            callback=above_zero,
-            help="Memory that one study may take; by default the workers share the machine.",
-            rich_help_panel=PANEL_WHERE,
-        ),
-    ] = None,
+    workers: Workers = None,
+    scheduler: SchedulerAddress = None,
+    cluster: ClusterToml = None,
+    insecure: Insecure = False,
+    timeout: Timeout = 3600.0,
+    memory: Memory = None,
     modality: ModalityName = None,
     unit: UnitName = None,
     raw_units: RawUnits = False,
@@ -150,35 +79,9 @@ def batch(  # noqa: PLR0913 - one parameter an option
     formats: DicomFormats = None,
     probabilities: Probabilities = False,
     timestamp: Timestamp = None,
-    pseudonymous_dicom: Annotated[
-        bool,
-        typer.Option(
-            "--pseudonymous-dicom",
-            help="DICOM results name codes instead of the patient, without dates, accession "
-            "number, physicians and institution; UIDs stay, since they refer to the images.",
-            show_default=False,
-            rich_help_panel=PANEL_PRIVACY,
-        ),
-    ] = False,
-    keep_map: Annotated[
-        bool,
-        typer.Option(
-            "--keep-map",
-            help="Write OUT/pseudonyms.csv: whom the codes stand for.",
-            show_default=False,
-            rich_help_panel=PANEL_PRIVACY,
-        ),
-    ] = False,
-    secret: Annotated[
-        Path | None,
-        typer.Option(
-            "--secret",
-            metavar="FILE",
-            help="The site's secret, that codes are made with; by default one in your settings, "
-            "made on first use.",
-            rich_help_panel=PANEL_PRIVACY,
-        ),
-    ] = None,
+    pseudonymous_dicom: PseudonymousDicom = False,
+    keep_map: KeepMap = False,
+    secret: SiteSecret = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -197,24 +100,22 @@ def batch(  # noqa: PLR0913 - one parameter an option
 
     Exit codes here: 0 all done, 4 some quarantined, 3 nothing selected or nothing done.
     """
-    _require_one_place(workers, scheduler, cluster)
-    pet = pet_units(unit, raw=raw_units)
+    require_one_place(workers, scheduler, cluster)
+    settings = settings_of(
+        formats=formats,
+        views=views,
+        probabilities=probabilities,
+        pseudonymous_dicom=pseudonymous_dicom,
+        modality=modality,
+        unit=unit,
+        raw_units=raw_units,
+        timestamp=timestamp,
+    )
     with reported(debug=debug, as_json=as_json):
-        _require_extra()
+        require_extra("medseg batch")
         from medseg_workflows.options import BatchOptions, chosen_cluster
-        from medseg_workflows.records import Settings
 
         memory_mb = None if memory is None else 1024 * memory
-        settings = Settings(
-            formats=tuple(formats or ()),
-            views=tuple(one for one in views or () if one != "instance"),
-            probabilities=probabilities,
-            pseudonymous_dicom=pseudonymous_dicom,
-            modality=modality or "",
-            unit=unit or "",
-            pet=pet,
-            timestamp=timestamp or "",
-        )
         options = BatchOptions(
             cluster=chosen_cluster(workers, scheduler, cluster, memory_mb=memory_mb),
             timeout_s=timeout,
@@ -230,18 +131,6 @@ def batch(  # noqa: PLR0913 - one parameter an option
         given = {"root": root, "out": out, "models": model}
         act = _plan if plan else _run
         act(given, settings, options, as_json=as_json, quiet=quiet)
-
-
-def _require_one_place(*said: object) -> None:
-    if sum(one is not None for one in said) > 1:
-        msg = "only one of --workers, --scheduler and --cluster says where a batch runs"
-        raise typer.BadParameter(msg)
-
-
-def _require_extra() -> None:
-    """Refuse in one line where packages of the extra are not there."""
-    if not all(find_spec(name) for name in ("cryptography", "distributed", "psutil")):
-        raise MissingExtraError("batch", "medseg batch")
 
 
 def _plan(

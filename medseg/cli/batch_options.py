@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medseg.cli.options import above_zero, model_names
+from medseg.cli.options import above_zero, model_names, pet_units
+from medseg.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from medseg_workflows.records import Settings
 
 PANEL_WHERE = "Where and how long"
 PANEL_PRIVACY = "Privacy"
@@ -131,3 +137,43 @@ SiteSecret = Annotated[
         rich_help_panel=PANEL_PRIVACY,
     ),
 ]
+
+
+def require_one_place(*places: object) -> None:
+    """Refuse more than one option that says where a batch runs."""
+    if sum(one is not None for one in places) > 1:
+        msg = "only one of --workers, --scheduler and --cluster says where a batch runs"
+        raise typer.BadParameter(msg)
+
+
+def require_extra(command: str) -> None:
+    """Refuse in one line where packages of the extra are not there."""
+    wanted = ("cryptography", "distributed", "psutil", "pynetdicom")
+    if not all(find_spec(name) for name in wanted):
+        raise MissingExtraError("batch", command)
+
+
+def settings_of(  # noqa: PLR0913 - one parameter an option
+    *,
+    formats: Sequence[str] | None,
+    views: Sequence[str] | None,
+    probabilities: bool,
+    pseudonymous_dicom: bool,
+    modality: str | None,
+    unit: str | None,
+    raw_units: bool,
+    timestamp: str | None,
+) -> Settings:
+    """What changes results, as the options say it."""
+    from medseg_workflows.records import Settings
+
+    return Settings(
+        formats=tuple(formats or ()),
+        views=tuple(one for one in views or () if one != "instance"),
+        probabilities=probabilities,
+        pseudonymous_dicom=pseudonymous_dicom,
+        modality=modality or "",
+        unit=unit or "",
+        pet=pet_units(unit, raw=raw_units),
+        timestamp=timestamp or "",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from medseg.cli.batch_options import (
     SiteSecret,
     Timeout,
     Workers,
+    require_extra,
+    require_one_place,
+    settings_of,
 )
 from medseg.cli.errors import INTERRUPTED, reported
 from medseg.cli.folders import index_folder
@@ -35,11 +38,13 @@ from medseg.cli.options import (
     UnitName,
     Views,
     above_zero,
-    pet_units,
 )
 
 if TYPE_CHECKING:
+    from medseg_workflows.options import BatchOptions
     from medseg_workflows.receiver import Listen
+    from medseg_workflows.records import Settings
+    from medseg_workflows.watch import WatchOptions
 
 PANEL_ARRIVAL = "What arrives"
 
@@ -119,28 +124,26 @@ def watch(  # noqa: PLR0913 - one parameter an option
     [bold]medseg batch[/bold] writes, made anew after each arrival. A study that changes later is
     done again, and its older result superseded.
     """
+    require_one_place(workers, scheduler, cluster)
+    listening = _listen(listen)
+    settings = settings_of(
+        formats=formats,
+        views=views,
+        probabilities=probabilities,
+        pseudonymous_dicom=pseudonymous_dicom,
+        modality=modality,
+        unit=unit,
+        raw_units=raw_units,
+        timestamp=timestamp,
+    )
     with reported(debug=debug):
+        require_extra("medseg watch")
         from medseg_workflows.options import BatchOptions, chosen_cluster
-        from medseg_workflows.records import Settings
-        from medseg_workflows.watch import WatchOptions, watch_inbox
+        from medseg_workflows.watch import WatchOptions
 
         memory_mb = None if memory is None else 1024 * memory
-        try:
-            where = chosen_cluster(workers, scheduler, cluster, memory_mb=memory_mb)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
-        settings = Settings(
-            formats=tuple(formats or ()),
-            views=tuple(one for one in views or () if one != "instance"),
-            probabilities=probabilities,
-            pseudonymous_dicom=pseudonymous_dicom,
-            modality=modality or "",
-            unit=unit or "",
-            pet=pet_units(unit, raw=raw_units),
-            timestamp=timestamp or "",
-        )
         options = BatchOptions(
-            cluster=where,
+            cluster=chosen_cluster(workers, scheduler, cluster, memory_mb=memory_mb),
             timeout_s=timeout,
             memory_mb=memory_mb,
             select=select,
@@ -150,20 +153,27 @@ def watch(  # noqa: PLR0913 - one parameter an option
             keep_map=keep_map,
             insecure=insecure,
         )
-        arrival = WatchOptions(quiet_for, every, _listen(listen), tuple(peers or ()))
-        try:
-            watch_inbox(
-                inbox,
-                out,
-                model,
-                settings=settings,
-                options=options,
-                watch=arrival,
-                say=(lambda _line: None) if quiet else typer.echo,
-            )
-        except KeyboardInterrupt as stop:
-            typer.echo("stopped: what is done is kept, and the same command goes on", err=True)
-            raise typer.Exit(INTERRUPTED) from stop
+        arrival = WatchOptions(quiet_for, every, listening, tuple(peers or ()))
+        given = {"inbox": inbox, "out": out, "models": model}
+        _watch(given, settings, options, arrival, quiet=quiet)
+
+
+def _watch(
+    given: dict[str, Any],
+    settings: Settings,
+    options: BatchOptions,
+    arrival: WatchOptions,
+    *,
+    quiet: bool,
+) -> None:
+    from medseg_workflows.watch import watch_inbox
+
+    say = (lambda _line: None) if quiet else typer.echo
+    try:
+        watch_inbox(**given, settings=settings, options=options, watch=arrival, say=say)
+    except KeyboardInterrupt as stop:
+        typer.echo("stopped: what is done is kept, and the same command goes on", err=True)
+        raise typer.Exit(INTERRUPTED) from stop
 
 
 def _listen(words: str | None) -> Listen | None:

@@ -16,9 +16,9 @@ from medseg_napari.controller_keys import KEYS, bind_keys, bind_undo, unbind_key
 from medseg_napari.controller_lines import LinesLayer
 from medseg_napari.controller_strokes import Brush
 from medseg_napari.session import Change, Decision, Edit, Filter, Order, Session
-from medseg_napari.view.adapter import refreshed_once, still_open, unwrapped
+from medseg_napari.view.adapter import refreshed_once, still_open, unwrapped, when_closed
 from medseg_napari.view.jump import index_at, jump_to_index, own_slice_axis, required_facts
-from medseg_napari.view.layer_data import recolor, redraw
+from medseg_napari.view.layer_data import recolor, redraw, rising
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -126,9 +126,7 @@ class Controller:
         if index is None:
             return []
         found = [item for item in self.session.instances if _holds(item, index)]
-        found = [item for item in found if item.id not in self.hidden]
-        found.sort(key=lambda one: (one.kind == "lesion", one.score, -one.id), reverse=True)
-        return [item.id for item in found]
+        return [item.id for item in reversed(rising(found)) if item.id not in self.hidden]
 
     def pick(self, world_mm: Sequence[float]) -> int | None:
         """Select the object at a point; where several overlap, each click takes the next one."""
@@ -196,6 +194,13 @@ class Controller:
         if filter is not None:
             self._recolor()
         self._tell("rows")
+
+    def take_keys(self, keys: Mapping[str, str]) -> None:
+        """Let the actions of review have other keys from now on."""
+        unbind_keys(self.viewer, self)
+        self.keys = dict(keys)
+        bind_keys(self.viewer, self)
+        bind_undo(self.objects, self)
 
     def close(self) -> None:
         """Take the own layers, keys and callbacks away; the session stays open."""
@@ -291,6 +296,11 @@ class _Desk:
         for watcher in tuple(self.watchers):
             watcher(controller)
 
+    def end(self) -> None:
+        """The window was closed: there is nothing to draw in, and the session ends as it should."""
+        if self.controller is not None:
+            self.controller.session.close()
+
 
 _DESKS: weakref.WeakKeyDictionary[Any, _Desk] = weakref.WeakKeyDictionary()
 
@@ -332,7 +342,11 @@ def watch(viewer: ViewerModel, watcher: Callable[[Controller | None], None]) -> 
 
 
 def _desk(viewer: ViewerModel) -> _Desk:
-    return _DESKS.setdefault(unwrapped(viewer), _Desk())
+    own = unwrapped(viewer)
+    if own not in _DESKS:
+        _DESKS[own] = _Desk()
+        when_closed(own, _DESKS[own].end)
+    return _DESKS[own]
 
 
 def _without(listeners: list[Any], one: Any) -> None:

@@ -27,7 +27,7 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
 
     The objects that the layer stands for are saved, with what was painted in napari since. A label
     map holds one object a voxel: objects that overlap need .seg.nrrd. A .csv has a row an object,
-    with intensities where its image is open.
+    with intensities where just one image on their grid is open.
 
     Raises OutputError (`place-unknown` for a layer that lies on no image of medseg, `overlap`, and
     as `medseg.write` does).
@@ -93,11 +93,10 @@ def _placement_of(data: Any, attributes: Mapping[str, Any]) -> Placement:
 
 
 def _image_of(instances: Instances) -> Volume | None:
-    """The open image on whose grid the instances lie."""
-    for image in open_images(open_viewer()):
-        if image.volume is not None and same_place(instances.geometry, image.volume.geometry):
-            return image.volume
-    return None
+    """The open image on whose grid the instances lie; of several none, for who says which?"""
+    volumes = [image.volume for image in open_images(open_viewer()) if image.volume is not None]
+    fitting = [one for one in volumes if same_place(instances.geometry, one.geometry)]
+    return fitting[0] if len({id(one) for one in fitting}) == 1 else None
 
 
 def _unknown(name: str) -> OutputError:

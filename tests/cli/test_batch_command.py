@@ -119,7 +119,7 @@ def test_ctrl_c_is_one_line_and_130(run, monkeypatch, tmp_path: Path) -> None:
 
 
 def test_without_the_extra_the_line_that_mends_it_is_told(run, monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("medseg.cli.batch.find_spec", lambda name: None)
+    monkeypatch.setattr("medseg.cli.batch_options.find_spec", lambda name: None)
     outcome = run("batch", tmp_path, "-o", "out", "--model", "a")
     assert outcome.code == 1 and "pip install 'medseg[batch]'" in outcome.err
 

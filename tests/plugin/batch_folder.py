@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from medseg_workflows.commit import commit, fresh_folder, quarantine
 from medseg_workflows.ledger import Ledger, Said
 from medseg_workflows.plan_output import write_plan
@@ -27,8 +28,10 @@ SAID = Settings(modality="MR", unit="arbitrary")
 
 
 def phantom(seed: int) -> tuple[Volume, Instances]:
+    """An MR image of whole numbers, which DICOM keeps as they are, and its lesions."""
     made = touching_lesions(seed, shape=(16, 24, 24))
-    return replace(made.volume, modality="MR", unit="arbitrary"), made.instances
+    values = np.rint(1000 * made.volume.array).astype(np.int16)
+    return replace(made.volume, array=values, modality="MR", unit="arbitrary"), made.truth
 
 
 def dicom_study(root: Path, seed: int) -> ImageInput:

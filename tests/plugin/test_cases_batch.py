@@ -17,12 +17,14 @@ from medseg.errors import InputRefused, MedsegError
 from medseg.measurement import measure
 
 WISHES = Preferences()
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """Two finished studies, of DICOM (3) and NIfTI (5), and one that failed (7)."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "settings"))
     made = Site(tmp_path)
     images = {3: dicom_study(made.root, 3), 5: nifti_study(made.root, 5)}
     failed = made.job(7, {"image": dicom_study(made.root, 7)})
@@ -54,7 +56,7 @@ def test_finished_and_failed_studies_are_listed_in_the_order_of_the_tables(site:
     rows = [cells(row) for row in case_list(site).rows()]
     wanted = sorted((3, 5, 7), key=lambda seed: site.codes.patient(str(seed)))
     assert [row[0] for row in rows] == [study(site, seed) for seed in wanted]
-    notes = {row[0]: row[-1] for row in rows}
+    notes = {row[0]: row[2] for row in rows}
     assert notes[study(site, 7)] == "gantry-tilt: resample it first"
     assert notes[study(site, 3)] == notes[study(site, 5)] == ""
 
@@ -100,12 +102,11 @@ def test_a_case_that_was_left_opens_as_it_was(work: CasesWork, site: Site, seed:
     assert len(work.session.output) == len(phantom(seed)[1])
     kept = find_session(work.cases.folder(case))
     assert kept is not None
-    current = next(one for one in work.cases.cases if one.id == case)
-    assert isinstance(current, BatchCase)
-    assert kept.saved.source["batch"] == current.key
-    said = {name: kept.saved.source[name] for name in ("modality", "unit") if seed == 5}
-    assert said == ({"modality": "MR", "unit": "arbitrary"} if seed == 5 else {})
-    assert work.cases.read_volume(case).unit == "arbitrary"
+    said = kept.saved.source
+    assert said["batch"] == next(one.name for one in (site.out / "done").glob(f"{case}-*"))
+    image = work.cases.read_volume(case, said)
+    assert (image.array == phantom(seed)[0].array).all()
+    assert (image.modality, image.unit) == ("MR", "arbitrary")
 
 
 def test_the_list_and_the_readers_folders_name_nobody(work: CasesWork, site: Site) -> None:
@@ -194,7 +195,9 @@ def test_an_older_result_that_is_planned_anew_is_no_case(site: Site) -> None:
 
 
 def test_a_batch_without_a_result_or_of_another_version_is_no_list(site: Site) -> None:
-    empty = Site(site.root.parent / "b") if (site.root.parent / "b").mkdir() is None else site
+    place = site.root.parent / "empty"
+    place.mkdir()
+    empty = Site(place)
     empty.run({})
     with pytest.raises(InputRefused, match="no study is finished yet"):
         case_list(empty)
@@ -218,3 +221,30 @@ def test_other_channels_are_shown_beside_the_one_that_was_measured(viewer, site:
     ]  # fmt: skip
     work.leave()
     assert not len(viewer.layers)
+
+
+def test_the_panel_lists_a_batch_and_opens_its_cases(window, qtbot, site: Site) -> None:
+    from medseg_napari.widgets.cases import CasesPanel
+
+    place = site.root.parent / "settings" / "medseg" / "site-secret"
+    panel = CasesPanel(window)
+    window.window.add_dock_widget(panel, name="Cases", area="right")
+    panel.studies.studies.setText(str(site.out))
+    panel.studies.reader.setText("ab")
+    panel.studies.open.click()
+    assert "it alone tells where a batch found its images" in panel.banner.text.text()
+    assert panel.model.rowCount() == 3
+    panel.open_case(study(site, 3))
+    qtbot.waitUntil(lambda: not panel.watcher.is_busy, timeout=PATIENCE_MS)
+    assert "copy it" in panel.banner.text.text() and panel.work.current is None
+    place.parent.mkdir(parents=True)
+    shutil.copy2(site.secret, place)
+    panel.studies.open.click()
+    assert not panel.banner.isVisible()
+    row = panel.model.place(study(site, 3))
+    panel.table.activated.emit(panel.model.index(row, 0))
+    qtbot.waitUntil(lambda: panel.work.session is not None, timeout=PATIENCE_MS)
+    assert panel.model.data(panel.model.index(row, 2)) == "0 steps, open"
+    assert CANARY not in window.title
+    panel.watcher.stop()
+    panel.work.leave()

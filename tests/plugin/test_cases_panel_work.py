@@ -120,9 +120,9 @@ def test_the_list_says_how_far_each_reader_is(studies: Path) -> None:
     cases.set_status("b", "second read")
     rows = [cells(row) for row in cases.rows()]
     assert rows == [
-        ("a", "done", "1 step", "CD: done", ""),
-        ("b", "second read", "", "", ""),
-        ("c", "to do", "", "", ""),
+        ("a", "done", "1 step", "CD: done"),
+        ("b", "second read", "", ""),
+        ("c", "to do", "", ""),
     ]
     left = cases.open("a", image())
     assert cells(cases.rows()[0])[2] == "1 step, open"

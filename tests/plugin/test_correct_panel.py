@@ -58,6 +58,18 @@ def test_each_button_is_one_step_that_undo_names(panel_of, window, qtbot) -> Non
     assert not panel.object.isEnabled()
 
 
+def test_clicks_on_an_object_that_is_gone_since_say_so(panel_of, window, qtbot) -> None:
+    work = bound(window)
+    panel = panel_of()
+    work.select([3])
+    press(qtbot, panel.object.buttons["clicks"])
+    work.session.delete([3])
+    for _ in range(2):
+        work.clicks.click(world_of(work, (1, 1, 1)))
+    assert panel.message.text() == "there is no instance 3"
+    assert work.session.undo_name == "Delete lesion 3"
+
+
 def test_two_clicks_split_and_one_click_adds(panel_of, window, qtbot) -> None:
     work = bound(window, replace(output(), items=[cuboid(3, "2:5,3:7,3:9")]))
     panel = panel_of()

@@ -177,6 +177,24 @@ def test_a_new_lesion_gets_a_fresh_id_the_chosen_class_and_the_selection(viewer)
     agree(work)
 
 
+def test_a_stroke_for_a_new_object_never_goes_to_one_that_was_made_since(viewer) -> None:
+    work = bound(viewer)
+    work.select([7])
+    work.brush.start("paint", new=True)
+    made = replace(work.session.instance(40), id=41)
+    work.apply(work.session.edit("Add", "add", {}, {41: made}))
+    work.select([7])
+    said: list[str] = []
+    work.subscribe(lambda what: said.append(work.message) if what == "message" else None)
+    stroke(work, (6, 2, 2))
+    assert said == ["another object was made since: choose Paint new again"]
+    assert work.session.undo_name == "Add"
+    agree(work)
+    work.brush.start("paint", new=True)
+    work.brush.stop()
+    agree(work)  # the current object is outlined again
+
+
 def test_a_stroke_that_changes_nothing_is_no_step_and_leaves_no_paint(viewer) -> None:
     work = bound(viewer)
     work.select([40])

@@ -53,6 +53,13 @@ def test_a_bent_lesion_is_seen_after_the_jump(viewer) -> None:
     assert (labels_of(work)[index] == 3).sum() == mask.sum(axis=(1, 2)).max()
 
 
+def test_a_click_takes_what_is_drawn_on_top_also_of_equal_scores(viewer) -> None:
+    items = [cuboid(3, "1:7,1:9,1:11"), cuboid(7, "2:4,2:4,2:4")]
+    work = bound(viewer, replace(output(), items=items))
+    assert labels_of(work)[2, 2, 2] == 7
+    assert work.at(world_of(work, (2, 2, 2))) == [7, 3]
+
+
 def test_a_click_selects_and_where_lesions_overlap_the_next_click_takes_the_other(viewer) -> None:
     """12 has the higher score and lies above 7, and both above the liver."""
     work = bound(viewer)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from lesions_cases import agree, bound, world_of
-from medseg_napari.session import Filter
-from medseg_napari.view.adapter import canvas_widget
+from medseg_napari.controller import bind
+from medseg_napari.session import Filter, find_session
+from medseg_napari.view.adapter import canvas_widget, window_widget
 from medseg_napari.view.layer_data import image_data, labels_data
 from medseg_napari.view.opening import add_layers
-from session_cases import image, many, output
+from session_cases import image, many, output, session
 
 
 @pytest.fixture
@@ -81,6 +82,65 @@ def test_a_review_from_the_start_page_to_the_saved_table(
     assert saved["instance_id"].tolist() == [1, 3, 7, 12, 40]
     assert saved["mark"].tolist() == ["", "", "reject", "", ""]
     assert saved["comment"].tolist()[3] == "partly necrotic"
+
+
+def test_closing_the_window_ends_the_session_as_it_should(window, tmp_path: Path) -> None:
+    """Else every next look at the study would speak of a crash."""
+    from qtpy.QtCore import Qt
+
+    _, layer = add_layers(window, [image_data(image()), labels_data(output())])
+    bind(window, session(tmp_path), layer)
+    frame = window_widget(window)
+    assert frame.testAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    frame.destroyed.emit(frame)  # what napari itself leads to by the attribute above
+    found = find_session(tmp_path)
+    assert found is not None and found.saved.closed and not found.in_use
+
+
+def test_a_key_that_is_changed_in_preferences_counts_at_once(panel_of, window, qtbot) -> None:
+    from napari.settings import get_plugin_settings
+    from qtpy.QtCore import Qt
+
+    work = bound(window)
+    panel = panel_of()
+    page = get_plugin_settings("medseg").keys
+    try:
+        page.accept = "Q"
+        click_row(qtbot, panel, 7)
+        qtbot.keyClick(panel.table, Qt.Key.Key_Q)
+        assert work.session.review(7).decision == "accept"
+        qtbot.keyClick(canvas_widget(window), Qt.Key.Key_G)
+        assert work.session.review(12).decision is None
+        qtbot.keyClick(canvas_widget(window), Qt.Key.Key_Q)
+        assert work.session.review(12).decision == "accept"
+        assert panel.review.buttons["accept"].toolTip() == "Key Q"
+        qtbot.keyClick(canvas_widget(window), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert work.session.review(12).decision is None
+    finally:
+        page.accept = "G"
+
+
+def test_a_comment_that_is_being_written_is_neither_lost_nor_overwritten(
+    panel_of, window, qtbot
+) -> None:
+    """Whether a click on a button takes the focus from a line differs between systems."""
+    from qtpy.QtCore import Qt
+
+    work = bound(window)
+    panel = panel_of()
+    for button in panel.review.buttons.values():
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    click_row(qtbot, panel, 7)
+    qtbot.keyClicks(panel.review.comment, "partly")
+    work.session.mark([40], "unsure")  # as a step that was computed beside the interface
+    assert panel.review.comment.text() == "partly"
+    qtbot.keyClicks(panel.review.comment, " cystic")
+    qtbot.mouseClick(panel.review.buttons["accept"], Qt.MouseButton.LeftButton)
+    assert work.session.review(7).comment == "partly cystic"
+    assert work.session.review(7).decision == "accept"
+    assert work.session.selection.current == 12
+    assert panel.review.comment.text() == ""
+    assert work.session.review(12).comment == ""
 
 
 def test_sort_and_filter_by_hand_and_the_picture_follows(panel_of, window, qtbot) -> None:

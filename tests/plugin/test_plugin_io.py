@@ -268,6 +268,17 @@ def test_a_table_holds_the_measures_of_the_true_objects(tmp_path) -> None:
     assert np.count_nonzero(data[0] == 7) < 48
 
 
+def test_a_table_has_intensities_of_the_one_image_that_fits_and_of_two_none(
+    tmp_path, monkeypatch
+) -> None:
+    data = labels_data(output())
+    facts = [image_data(one)[1]["metadata"]["medseg"] for one in (image(), image())]
+    for shown, known in ((facts[:1], True), ([facts[0], facts[0]], True), (facts, False)):
+        monkeypatch.setattr("medseg_napari.writer.open_images", lambda _, shown=shown: shown)
+        write_labels(str(tmp_path / "out.csv"), data[0], attributes(data))
+        assert pd.read_csv(tmp_path / "out.csv").intensity_mean.notna().all() == known
+
+
 def test_overlaps_are_not_lost_in_a_label_map_without_a_word(tmp_path) -> None:
     data = labels_data(output())
     with pytest.raises(OutputError, match=r"\[overlap\]; save it as .seg.nrrd"):

@@ -52,6 +52,15 @@ def test_a_volume_among_several_of_a_folder_has_a_folder_of_its_own(viewer, tmp_
     assert default_folder(one, "AB") != default_folder(two, "AB")
 
 
+def test_work_on_another_series_of_the_same_folder_is_not_offered(viewer, tmp_path) -> None:
+    layer = opened(viewer, tmp_path / "scan", series="S1")
+    folder = default_folder(layer, "AB")
+    source = session_source(layer.metadata["medseg"])
+    Session.begin(image(), output(), "AB", folder=folder, source=source).close()
+    assert [one.folder.name for one in offers(layer)] == ["AB"]
+    assert offers(opened(viewer, tmp_path / "scan", series="S2")) == []
+
+
 def test_a_list_of_cases_says_where_the_work_is_kept(viewer, tmp_path: Path) -> None:
     layer = opened(viewer, tmp_path / "a.nii")
     layer.metadata[CASE_KEY] = tmp_path / "elsewhere" / "a"

@@ -21,7 +21,5 @@ def test_after_a_step_on_very_many_objects_overlaps_with_them_still_count_once()
     counter.update({n: (small[n] if n > 1 else large[1], large[n]) for n in small})
     assert counter.voxels("tumour") == 600 * 4 + 6  # no gap is left between the bars
     counter.update({300: (large[300], None)})
-    assert (
-        counter.voxels("tumour") == 600 * 4 + 6 - 2
-    )  # of its 6 two are a neighbour's on each side
+    assert counter.voxels("tumour") == 600 * 4 + 6 - 2  # the other 4 of its 6 are its neighbours'
     assert counter.count("tumour") == 600

@@ -18,7 +18,9 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
 )
 
+from medseg.io import write
 from medseg.io.pseudonyms import Pseudonyms
+from medseg.types import Geometry, Volume
 
 ROOT_UID = "1.2.826.0.1.3680043.10.2"
 CODES = Pseudonyms(b"a secret of sixteen bytes or more")
@@ -102,3 +104,10 @@ def reasons(plan: Plan) -> Mapping[int, str]:
 def only(rows: Sequence[PlanRow]) -> PlanRow:
     (row,) = rows
     return row
+
+
+def write_image(path: Path, seed: int = 0) -> Path:
+    array = np.random.default_rng(seed).integers(0, 100, (12, 8, 8)).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(Volume(array, Geometry.identity((12, 8, 8)), "unknown", "unknown"), path)
+    return path

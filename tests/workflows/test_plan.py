@@ -7,24 +7,24 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from medseg_workflows.plan import make_plan
 from medseg_workflows.records import Settings
-from plan_cases import CODES, MODEL, ROOT_UID, decisions, make_series, only, plan_of, reasons
+from plan_cases import (
+    CODES,
+    MODEL,
+    ROOT_UID,
+    decisions,
+    make_series,
+    only,
+    plan_of,
+    reasons,
+    write_image,
+)
 
 from medseg.errors import InputRefused, ModelError
-from medseg.io import write
 from medseg.io.dicom.access import series_of_files
 from medseg.models.packages import package_folder
-from medseg.types import Geometry, Volume
-
-
-def write_image(path: Path, seed: int = 0) -> Path:
-    array = np.random.default_rng(seed).integers(0, 100, (12, 8, 8)).astype(np.int16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(Volume(array, Geometry.identity((12, 8, 8)), "unknown", "unknown"), path)
-    return path
 
 
 def test_the_finest_series_of_a_study_gets_the_job(tmp_path: Path) -> None:
@@ -284,46 +284,6 @@ def test_the_results_of_a_batch_inside_the_folder_are_no_studies(tmp_path: Path)
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match="path-missing"):
         plan_of(tmp_path / "none")
-
-
-def test_an_image_file_is_a_study_of_its_own(tmp_path: Path) -> None:
-    image = write_image(tmp_path / "sub" / "a.nii.gz")
-    write_image(tmp_path / "b.mha")
-    write_image(tmp_path / "c.nrrd")
-    plan = plan_of(tmp_path)
-    assert len(plan.jobs) == len({job.study for job in plan.jobs}) == 3
-    job = next(job for job in plan.jobs if job.inputs["mr"].files == (str(image),))
-    assert (job.inputs["mr"].series_uid, job.inputs["mr"].volume) == ("", None)
-    image.rename(tmp_path / "sub" / "moved.nii.gz")
-    assert job.study not in {one.study for one in plan_of(tmp_path).jobs}
-
-
-def test_a_file_that_was_written_again_gets_another_key(tmp_path: Path) -> None:
-    image = write_image(tmp_path / "a.nii.gz")
-    before = only(plan_of(tmp_path).jobs)
-    again = only(plan_of(tmp_path).jobs)
-    os.utime(image, ns=(1, 1))
-    after = only(plan_of(tmp_path).jobs)
-    assert before.key == again.key != after.key
-    assert before.study == after.study
-
-
-def test_files_without_a_modality_go_to_no_model_where_models_differ(tmp_path: Path) -> None:
-    write_image(tmp_path / "a.nii.gz")
-    (tmp_path / "models").mkdir()
-    shutil.copytree(package_folder(MODEL), tmp_path / "models" / "ct")
-    card = tmp_path / "models" / "ct" / "card.toml"
-    text = (
-        card.read_text().replace(f'"{MODEL}"', '"ct"').replace('modality = "MR"', 'modality = "CT"')
-    )
-    card.write_text(text)
-    models = [MODEL, tmp_path / "models" / "ct"]
-    (tmp_path / "root").mkdir()
-    (tmp_path / "a.nii.gz").rename(tmp_path / "root" / "a.nii.gz")
-    assert plan_of(tmp_path / "root", models).jobs == ()
-    plan = plan_of(tmp_path / "root", models, settings=Settings(modality="CT"))
-    assert only(plan.jobs).model.name == "ct"
-    assert plan.unselected == ()
 
 
 def test_a_key_holds_all_that_a_result_depends_on(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _SECOND_HALVES = (".img", ".img.gz")
 class Case:
     """A study: a DICOM folder, or an image file; `id` is its name without suffix.
 
-    `note` is what the list says of it, "" for nothing.
+    `note` is what the list says of it while there is no work, "" for nothing.
     """
 
     id: str

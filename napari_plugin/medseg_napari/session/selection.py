@@ -143,9 +143,9 @@ class Selection:
     def show(self, table: pd.DataFrame) -> None:
         """Take over a changed table, filter or order.
 
-        Where the current row is gone, the last chosen one that is left becomes the current one; where
-        none is left, the one after it in the old order, or else the one before it. Hidden rows stay
-        current and chosen.
+        Where the current row is gone, the last chosen one that is left is the current one; where
+        none is left, the one after it in the old order, or else the one before it. Hidden rows
+        stay current and chosen.
         """
         old = self._sorted
         self._sorted = sorted_ids(table, self.order)

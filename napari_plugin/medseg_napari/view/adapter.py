@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,6 +43,13 @@ def open_viewer() -> Viewer | None:
 
     viewer: Viewer | None = current_viewer()
     return viewer
+
+
+def when_closed(viewer: ViewerModel, act: Callable[[], None]) -> None:
+    """Call `act` when the window of a viewer is gone; never where it has none."""
+    window: Any = getattr(viewer, "window", None)
+    if window is not None:
+        window._qt_window.destroyed.connect(lambda _=None: act())
 
 
 def forget_strokes(layer: Labels) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -94,7 +94,7 @@ def drawn(
         )
     dtype = np.uint8 if largest <= np.iinfo(np.uint8).max else np.uint16
     labels = np.zeros(placement.shown.shape, dtype=dtype)
-    for item in _rising(instances.items):
+    for item in rising(instances.items):
         labels[placement.shown_box(item.box)][placement.shown_mask(item.mask)] = item.id
     return labels
 
@@ -121,7 +121,7 @@ def redraw(layer: Labels, instances: Instances, box: Box) -> None:
     placement = facts.placement
     part = layer.data[placement.shown_box(box)]
     part[:] = 0
-    for item in _rising(inside):
+    for item in rising(inside):
         shared = _shared(item.box, box)
         crop = placement.shown_mask(item.mask[box_inside(shared, item.box)])
         part[box_inside(placement.shown_box(shared), placement.shown_box(box))][crop] = item.id
@@ -160,7 +160,7 @@ def taken_as_instances(
     return Instances.from_labelmap(own, placement.geometry, classes)
 
 
-def _rising(items: Sequence[Instance]) -> list[Instance]:
+def rising(items: Iterable[Instance]) -> list[Instance]:
     """In the order of drawing: lesions above organs, higher scores above lower ones.
 
     Of equal scores the smaller object lies above: what people drew has no other score than 1, and a

@@ -33,7 +33,7 @@ from medseg_napari.view.study_view import attach
 from medseg_napari.widgets.cases_compare import Comparison, compare, readers_of
 from medseg_napari.widgets.cases_forms import CompareForm, StudiesForm
 from medseg_napari.widgets.cases_page import PAGE_FILTER, page_job
-from medseg_napari.widgets.cases_table import CaseTable, export_in_words
+from medseg_napari.widgets.cases_table import HEADS, CaseTable, export_in_words
 from medseg_napari.widgets.cases_work import CasesWork, ReadCase
 from medseg_napari.widgets.preferences import preferences, usable_keys
 from medseg_napari.widgets.segment_banner import Banner
@@ -84,14 +84,13 @@ class CasesPanel(QWidget):
 
     def _arrange(self) -> None:
         self.table.setModel(self.model)
-        self.table.hideColumn(self.model.columnCount() - 1)  # until a batch is open
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         side, top = self.table.verticalHeader(), self.table.horizontalHeader()
         if side is not None and top is not None:
             side.hide()
             top.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-            top.setStretchLastSection(True)
+            top.setSectionResizeMode(HEADS.index("Work"), QHeaderView.ResizeMode.Stretch)
         self.table.setWordWrap(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -147,12 +146,12 @@ class CasesPanel(QWidget):
         if studies is None:
             self.banner.say(["Choose the folder that holds the studies."], "question")
             return
+        self.banner.clear()
         secret = preferences().secret
         place = Path(secret).expanduser() if secret else None
         reader = self.studies.reader.text()
         found = self._try(lambda: self.work.open_list(studies, out, reader, secret=place))
         if found:
-            self.table.setColumnHidden(self.model.columnCount() - 1, not found.is_batch)
             if found.problem:
                 self.banner.say([found.problem], "warning")
             self.compare.show_result(None)
@@ -265,7 +264,8 @@ class CasesPanel(QWidget):
         if current is None:
             return ""
         if session is None:
-            return f"{current.id} has no objects yet: segment it, or begin by hand."
+            why = f" The batch says {current.note}." if current.note else ""
+            return f"{current.id} has no objects yet: segment it, or begin by hand.{why}"
         counts = ", ".join(f"{one.count} {name}" for name, one in session.totals().items())
         return f"{current.id}: {counts or 'no object'}."
 

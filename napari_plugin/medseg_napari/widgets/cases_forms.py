@@ -36,8 +36,9 @@ class StudiesForm(QWidget):
     def __init__(self, reader: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.studies, self.out = QLineEdit(self), QLineEdit(self)
-        self.studies.setPlaceholderText("folder with one folder or file a study, or of a batch")
-        self.out.setPlaceholderText("medseg, in the folder of studies; readers, in a batch")
+        self.studies.setPlaceholderText("folder of studies, or of a batch")
+        self.studies.setToolTip("One folder or file a study, or what medseg batch wrote")
+        self.out.setPlaceholderText("medseg in it, of a batch readers")
         self.reader = QLineEdit(reader, self)
         self.reader.setPlaceholderText("your initials")
         self.open = QPushButton("Open list", self)

@@ -11,8 +11,7 @@ from qtpy.QtGui import QFont
 from medseg.measurement.selection import several
 from medseg_napari.session import CaseRow, Exported
 
-HEADS = ("Case", "Status", "Work", "Others", "In the batch")
-"""The last one is for the folder of a batch alone."""
+HEADS = ("Case", "Status", "Work", "Others")
 
 
 class CaseTable(QAbstractTableModel):
@@ -61,10 +60,10 @@ class CaseTable(QAbstractTableModel):
         return None
 
 
-def cells(row: CaseRow) -> tuple[str, ...]:
+def cells(row: CaseRow) -> tuple[str, str, str, str]:
     """The cells of a case in words."""
     others = ", ".join(f"{reader}: {status}" for reader, status in row.others.items())
-    return row.case.id, row.status, _work(row), others, row.case.note
+    return row.case.id, row.status, _work(row), others
 
 
 def export_in_words(found: Exported) -> list[str]:
@@ -82,7 +81,7 @@ def export_in_words(found: Exported) -> list[str]:
 
 def _work(row: CaseRow) -> str:
     if row.session is None:
-        return ""
+        return row.case.note
     steps = row.session.steps
     words = "1 step" if steps == 1 else f"{steps} steps"
     if row.session.in_use:

@@ -137,4 +137,6 @@ class Tools:
         self._take(lambda: step(self._session, item.id), [item.id])
 
     def _take(self, step: Step, ids: tuple[int, ...] | list[int]) -> None:
-        self._run(step, steps.is_heavy(self._session, ids))
+        heavy = self._work.attempt(lambda: steps.is_heavy(self._session, ids))
+        if heavy is not None:  # else an object is gone since, which is said
+            self._run(step, heavy)

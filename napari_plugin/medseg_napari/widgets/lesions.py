@@ -34,7 +34,7 @@ from medseg_napari.widgets.lesions_filter import FilterBox
 from medseg_napari.widgets.lesions_totals import TotalsTable
 from medseg_napari.widgets.lesions_view import LesionTable
 from medseg_napari.widgets.panel_size import PanelSize
-from medseg_napari.widgets.preferences import preferences, usable_keys
+from medseg_napari.widgets.preferences import preferences, review_keys, usable_keys, watch_keys
 from medseg_napari.widgets.review import ReviewBox
 from medseg_napari.widgets.review_start import StartBox
 from medseg_napari.widgets.table_model import LesionTableModel
@@ -84,6 +84,8 @@ class LesionsPanel(PanelSize, QWidget):
         self._end_watching = watch(self._viewer, self._on_bound)
         self._on_bound(controller_of(self._viewer))
         self.destroyed.connect(self._end_watching)
+        end_keys = watch_keys(self._on_keys)
+        self.destroyed.connect(lambda _=None: end_keys())
 
     def measure_part(self) -> None:
         """Measure as much as nobody notices; stops by itself."""
@@ -205,6 +207,14 @@ class LesionsPanel(PanelSize, QWidget):
         self._on_told("change")
         _, lines = usable_keys(preferences())
         self.message.setText("; ".join([*(note.detail for note in session.notes), *lines]))
+
+    def _on_keys(self, _event: object) -> None:
+        """Keys that were changed in Preferences count at once."""
+        if self.controller is not None:
+            wishes = preferences()
+            self.controller.take_keys(review_keys(wishes))
+            self._take_keys(self.controller.keys)
+            self.message.setText("; ".join(usable_keys(wishes)[1]))
 
     def _take_keys(self, keys: Mapping[str, str]) -> None:
         """The keys of review while the table has the focus, and those of every table."""

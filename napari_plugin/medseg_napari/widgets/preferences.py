@@ -62,12 +62,7 @@ class Preferences:
 
 def preferences() -> Preferences:
     """What the user set; the defaults where napari knows no page of medseg."""
-    from napari.settings import get_plugin_settings
-
-    try:
-        pages = get_plugin_settings(PLUGIN)
-    except KeyError:
-        return Preferences()
+    pages = _pages()
     said: dict[str, Any] = {}
     for page in PAGES:
         said |= {
@@ -76,6 +71,15 @@ def preferences() -> Preferences:
             if hasattr(getattr(pages, page, None), one.name)
         }
     return from_values(said)
+
+
+def watch_keys(listener: Callable[[Any], None]) -> Callable[[], None]:
+    """Call `listener` whenever a key is changed in Preferences; what is returned ends that."""
+    page = getattr(_pages(), "keys", None)
+    if page is None:
+        return lambda: None
+    page.events.connect(listener)
+    return lambda: page.events.disconnect(listener)
 
 
 def from_values(said: Mapping[str, Any]) -> Preferences:
@@ -134,6 +138,16 @@ def recolored(instances: Instances, colors: Colors) -> Instances:
         replace(one, color=palette[n % len(palette)]) for n, one in enumerate(instances.classes)
     )
     return replace(instances, classes=classes)
+
+
+def _pages() -> Any:
+    """The pages of medseg in Preferences, None where napari knows none."""
+    from napari.settings import get_plugin_settings
+
+    try:
+        return get_plugin_settings(PLUGIN)
+    except KeyError:
+        return None
 
 
 def _among(value: Any, allowed: tuple[Any, ...]) -> Any:

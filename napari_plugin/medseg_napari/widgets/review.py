@@ -72,7 +72,7 @@ class ReviewBox(QWidget):
 
     def show_review(self, number: int | None, said: Review | None) -> None:
         """Show what was said of the current object; a comment that is being written stays."""
-        writing = self.comment.isModified() and self.comment.hasFocus() and number == self._number
+        writing = self.comment.isModified() and number == self._number
         self._number = number
         for button in (*self.buttons.values(), self.comment):
             button.setEnabled(number is not None)

@@ -45,6 +45,11 @@ class Offer:
         """Whether it was left without being closed, as after a crash."""
         return self.found is not None and self.found.crashed
 
+    def may_be_of(self, series: str | None) -> bool:
+        """Whether it may lie on a series: False where it says that it lies on another one."""
+        own = None if self.found is None else self.found.saved.source.get("series")
+        return series is None or own in (None, series)
+
     @property
     def words(self) -> str:
         """What is asked."""
@@ -105,12 +110,16 @@ def session_source(facts: LayerFacts) -> dict[str, Any]:
 
 
 def offers(layer: Layer) -> list[Offer]:
-    """What lies there from before, unfinished work first, then the latest."""
-    base = study_folder(layer)
+    """What lies there from before, unfinished work first, then the latest.
+
+    Work on another series of the same folder is left out.
+    """
+    base, facts = study_folder(layer), facts_of(layer)
     if base is None or not base.is_dir():
         return []
     folders = sorted(one for one in base.iterdir() if one.is_dir())
-    found = [one for one in map(offer_of, folders) if one is not None]
+    series = None if facts is None else facts.source.series
+    found = [one for one in map(offer_of, folders) if one is not None and one.may_be_of(series)]
     found.sort(key=lambda one: "" if one.found is None else one.found.last_time, reverse=True)
     return sorted(found, key=lambda one: not one.is_unfinished)
 
