@@ -1,23 +1,24 @@
 """`medseg batch`: two workers beside one, what a study costs beside its work, a loop, very many.
 
-    python benchmarks/batch.py [--parts workers loop scale] [--busy-studies 24] [--busy 1.0]
+    python benchmarks/batch.py [--parts workers loop scale] [--busy-studies 40] [--busy 0.5]
         [--studies 40] [--starts 4] [--rounds 2] [--sizes 10000 100000] [--dicom-sizes 1000 10000]
         [--folder /somewhere]
 
 workers: studies a second with one and two workers, in turn, on work that keeps one core busy
-(`--busy` seconds of the processor) and on small DICOM studies with `phantom-lesions`. The steady
-state counts: the last three quarters of the studies. Beside the clock stand the
-processor's seconds of a study, of children and of all else (workers, scheduler, this process), how
-many cores the batch got, and what other programs took meanwhile. Overhead is the seconds between
-two ends with one worker less those that `record.json` says of the study: what it takes to hand a
-study out, to flush its results to the disk, and to see that it has ended. A child that waits for a
-core is told apart from one that has nothing to do (/proc/PID/schedstat), so that a busy machine
-does not hide what two workers would do on free cores.
+(`--busy` seconds of the processor) and on small DICOM studies with `phantom-lesions`, from a
+quarter of the studies until the last are handed out. Beside the clock stand the processor's seconds
+of a study, of children and of all else (workers, scheduler, this process), how many cores the batch
+got, and how many other programs took. A child that waits for a core is told apart from one that has
+nothing to do (/proc/PID/schedstat): so a busy machine does not hide what free cores would give,
+which is never more than the processor's seconds of all allow. Overhead is the seconds between two
+ends with one worker less those that `record.json` says of the study: to hand it out, to flush its
+results to the disk, to see that it has ended.
 
-loop: the commands `medseg batch` and `medseg segment` on the same small studies; studies an hour of
-the batch are those of an hour that begins with its start and has its end in it.
+loop: the commands `medseg batch` and `medseg segment` on the same small studies. Studies an hour of
+the batch are those of an hour that holds its start and its end too.
 
-scale: what is made is deleted again. Memory is that over a process that has loaded medseg (Linux).
+scale: all studies are there as files and are looked into; results are made by hand, the tables of
+20 phantoms in turn. Memory is that over a process that has loaded medseg (Linux).
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ from batch_work import BUSY_S
 from medseg_workflows import BatchOptions, Local, run_batch
 from medseg_workflows.ledger import AUDIT, read_records
 from medseg_workflows.progress import Screen, Tally
+from medseg_workflows.run import WINDOW
 from timing import BENCHMARKS, machine, spread, verdict
 
 PARTS = ("workers", "loop", "scale")
 LEAST_GAIN, MOST_OVERHEAD_S, LEAST_LOOPS, MOST_GROWTH = 1.8, 0.15, 5.0, 1.2
-WORK = ("load", "read", "segment", "measure")
 
 CHILD = "medseg_workflows.work"
 HOUR_S = 3600.0
@@ -117,10 +118,12 @@ def waited_s(pid: int) -> float:
 
 
 def steady(samples: Sequence[Sample], workers: int) -> Steady:
-    """From a quarter of the studies, when every child is at work, to the last."""
-    last = samples[-1]
-    least = max(workers, last.finished // 4)
-    first = next(one for one in samples if one.finished >= least)
+    """From a quarter of the studies, when every child works, until the last are handed out."""
+    total = samples[-1].finished
+    least = max(workers, total // 4)
+    first = next((one for one in samples[:-1] if one.finished >= least), samples[-2])
+    most = max(total - WINDOW * workers, first.finished + 1)
+    last = next((one for one in samples if one.finished >= most), samples[-1])
     count = last.finished - first.finished
     seconds, children_s, others_s, queued_s, machine_s = (
         after - before for before, after in zip(first[1:], last[1:], strict=True)
@@ -151,12 +154,12 @@ def run(root: Path, out: Path, workers: int, work: str | None = None) -> Steady:
     return steady(sampler.samples, workers)
 
 
-def own_seconds(out: Path, steps: Sequence[str] | None = None) -> float:
-    """The mean of what records say of some steps, None for all; the first quarter is left out."""
+def own_seconds(out: Path, step: str | None = None) -> float:
+    """The mean of what records say of a step, None for all; the first quarter is left out."""
     places = sorted((out / "done").glob("*/record.json"), key=lambda path: path.stat().st_mtime_ns)
     late = {path.parent.name for path in places[max(1, len(places) // 4) :]}
     return statistics.fmean(
-        sum(seconds for step, seconds in one.seconds.items() if steps is None or step in steps)
+        sum(one.seconds.values()) if step is None else one.seconds.get(step, 0.0)
         for one in read_records(out)
         if one.key in late
     )
@@ -165,14 +168,14 @@ def own_seconds(out: Path, steps: Sequence[str] | None = None) -> float:
 def print_workers(title: str, root: Path, folder: Path, rounds: int, work: str | None) -> None:
     """One worker and two, in turn, on the studies in `root`; what a study costs beside its work."""
     found: dict[int, list[Steady]] = {1: [], 2: []}
-    beside_s: dict[str, list[float]] = {"its own steps": [], "those without writing": []}
+    beside_s, writing_s = [], []
     for n in range(rounds):
         for workers, mine in found.items():
             out = folder / f"{root.name}-{n}-{workers}"
             mine.append(run(root, out, workers, work))
             if workers == 1:
-                for name, steps in zip(beside_s, (None, WORK), strict=True):
-                    beside_s[name].append(mine[-1].study_s - own_seconds(out, steps))
+                beside_s.append(mine[-1].study_s - own_seconds(out))
+                writing_s.append(own_seconds(out, "write"))
     print(f"\n{title}")
     heads = ("children", "all else", "cores", "others took")
     print(f"{'':<12}{'seconds a study':<22}{'had cores been free':<22}", end="")
@@ -186,9 +189,9 @@ def print_workers(title: str, root: Path, folder: Path, rounds: int, work: str |
         gains = [one[n] / two[n] for one, two in zip(found[1], found[2], strict=True)]
         told = verdict(statistics.median(gains), LEAST_GAIN, at_least=True)
         print(f"two workers over one, {when:<24}{spread(gains, '.2f')}  {told}")
-    for name, seconds in beside_s.items():
-        told = verdict(statistics.median(seconds), MOST_OVERHEAD_S, at_least=False)
-        print(f"seconds a study beside {name:<23}{spread(seconds)}  {told}")
+    told = verdict(statistics.median(beside_s), MOST_OVERHEAD_S, at_least=False)
+    print(f"seconds a study beside its own steps, one worker  {spread(beside_s)}  {told}")
+    print(f"of its own steps, to write its results            {spread(writing_s)}")
 
 
 def in_an_hour(whole_s: float, studies: int, study_s: float) -> float:
@@ -272,8 +275,8 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--busy-studies", type=int, default=24)
-    parser.add_argument("--busy", type=float, default=1.0, help="seconds of each of those")
+    parser.add_argument("--busy-studies", type=int, default=40)
+    parser.add_argument("--busy", type=float, default=0.5, help="seconds of each of those")
     parser.add_argument("--studies", type=int, default=40, help="for phantom-lesions")
     parser.add_argument("--starts", type=int, default=4, help="of medseg segment")
     parser.add_argument("--rounds", type=int, default=2)

@@ -1,4 +1,4 @@
-"""Folders of very many studies for `batch.py`: made, planned and collected, each in a fresh process.
+"""Folders of very many studies for `batch.py`: made, planned, collected, in fresh processes.
 
 Image files are looked into for real, as many as there are studies. DICOM headers are read for real
 too. Results are made by hand: the tables of 20 phantoms take turns.
@@ -28,8 +28,8 @@ from pydicom import dcmread
 from timing import extra_memory_mb, in_fresh_process
 
 import medseg
-from medseg.io.tables import write_table
 from medseg.io.images import write_volume
+from medseg.io.tables import write_table
 from medseg.models import card_of
 from medseg.phantom import touching_lesions, write_dicom_series
 from medseg.types import Volume

@@ -263,6 +263,11 @@ _GROUPS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
             "image and label map were swapped",
             "pass the label map",
         ),
+        "label-map-as-image": (
+            "whole numbers that lie together as in objects, in a file taken for an image",
+            "label maps beside the images of a folder",
+            "move them out, or leave them out by a rule on their names",
+        ),
         "names-invalid": (
             "a file of names has faults, or a value of the label map has no name",
             "two names for the label 3",

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from medseg.errors import InputRefused
 from medseg.io.atomic import atomic_path
+from medseg.io.grey import LIKE_GREY_VALUES
 from medseg.io.images import read, with_said
+from medseg.io.instances import read_instances
 from medseg.io.pseudonyms import unveiled, veiled
 from medseg.types import Modality, Unit, Volume
 
@@ -93,11 +95,14 @@ def read_image(
 ) -> ReadImage:
     """Read an image from its files, the rest as in `read`.
 
-    Raises InputRefused as `read` does, and `series-unknown` where the files became those of another
-    series; its subject and texts may name a file, see `without_names`.
+    Raises InputRefused as `read` does, `series-unknown` where the files became those of another
+    series, and `label-map-as-image` where nobody chose the file and its values are objects. Its
+    subject and texts may name a file, see `without_names`.
     """
     if not image.series_uid:
-        return ReadImage(read(image.files[0], modality=modality, unit=unit), None)
+        volume = read(image.files[0], modality=modality, unit=unit)
+        _refuse_labels(volume, Path(image.files[0]))
+        return ReadImage(volume, None)
     from medseg.io.dicom import check, read_checked, series_of_files  # pydicom loads here
 
     series = series_of_files(image.files)
@@ -112,6 +117,23 @@ def read_image(
     wanted: PetUnits = "SUVbw" if pet == "physical" and unit == "SUVbw" else pet
     volume = read_checked(checked, image.volume, pet=wanted)
     return ReadImage(with_said(volume, modality, unit, series.subject), checked)
+
+
+def _refuse_labels(volume: Volume, path: Path) -> None:
+    """Refuse a file that reads as objects without a doubt: label maps lie beside images."""
+    if volume.array.dtype.kind not in "iub" or volume.array.min() < 0:
+        return
+    try:
+        found = read_instances(path)
+    except InputRefused:
+        return
+    if not any(one.code == LIKE_GREY_VALUES for one in found.warnings):
+        raise InputRefused(
+            "label-map-as-image",
+            path.name,
+            "its whole numbers lie together as in a label map",
+            "move label maps out of the folder, or leave them out by a rule on their names",
+        )
 
 
 def without_names(text: str, images: Iterable[ImageInput]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from medseg.errors import MedsegError
 from medseg.types import Instance
+from medseg_napari.controller_aside import warn_of_aside
 from medseg_napari.controller_clicks import Clicks
 from medseg_napari.controller_current import CurrentLayer
 from medseg_napari.controller_keys import KEYS, bind_keys, bind_undo, unbind_keys
@@ -287,6 +288,7 @@ class _Desk:
 
     def __init__(self) -> None:
         self.controller: Controller | None = None
+        self.aside: list[tuple[Session, Labels]] = []
         self.watchers: list[Callable[[Controller | None], None]] = []
 
     def put(self, controller: Controller | None) -> None:
@@ -295,6 +297,17 @@ class _Desk:
         self.controller = controller
         for watcher in tuple(self.watchers):
             watcher(controller)
+
+    def part(self) -> None:
+        """Close the session; one whose steps are nowhere on the disk is set aside instead."""
+        if self.controller is None:
+            return
+        session, objects = self.controller.session, self.controller.objects
+        if session.steps_at_risk:
+            self.aside.append((session, objects))
+            warn_of_aside(session)
+        self.put(None)
+        session.close()
 
     def end(self) -> None:
         """The window was closed: there is nothing to draw in, and the session ends as it should."""
@@ -321,12 +334,16 @@ def bind(
 
 
 def release(viewer: ViewerModel) -> None:
-    """Part the viewer from its session, and close that."""
-    desk = _desk(viewer)
-    if desk.controller is not None:
-        session = desk.controller.session
-        desk.put(None)
-        session.close()
+    """Part the viewer from its session, and close that; see `set_aside`."""
+    _desk(viewer).part()
+
+
+def set_aside(viewer: ViewerModel) -> list[tuple[Session, Labels]]:
+    """The sessions, with their layers, that were parted from a viewer and are not on the disk.
+
+    The last one stands last. Who takes one out of the list has it in his hands.
+    """
+    return _desk(viewer).aside
 
 
 def controller_of(viewer: ViewerModel) -> Controller | None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Points = NDArray[np.float64]
 _STILL_PIXELS = 4.0
 """A press that moves further is a drag, which pans."""
+_STEPS_OF_VOXEL = 4
+"""So dense is a line of sight looked at."""
 
 
 class Clicks:
@@ -86,11 +88,20 @@ class Clicks:
         if self._then is not None:
             self._controller.say("click on a slice: switch to 2D")
             return
-        number = self._controller.objects.get_value(
-            event.position,
-            view_direction=event.view_direction,
-            dims_displayed=event.dims_displayed,
-            world=True,
+        number = self._first_along(event)
+        if number is not None:
+            self._controller.select([number], go=False)
+
+    def _first_along(self, event: Any) -> int | None:
+        """The first object along the line of sight that no filter hides."""
+        layer, hidden = self._controller.objects, self._controller.hidden
+        ends = layer.get_ray_intersections(
+            event.position, event.view_direction, event.dims_displayed, world=True
         )
-        if number:
-            self._controller.select([int(number)], go=False)
+        if any(end is None for end in ends):
+            return None
+        start, stop = (np.asarray(end)[-3:] for end in ends)
+        points = np.linspace(start, stop, 2 + int(_STEPS_OF_VOXEL * np.linalg.norm(stop - start)))
+        inside = np.clip(np.rint(points).astype(int), 0, np.subtract(layer.data.shape, 1))
+        values = layer.data[tuple(inside.T)].tolist()
+        return next((one for one in values if one and one not in hidden), None)

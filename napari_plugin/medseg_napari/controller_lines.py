@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from medseg.measurement import measure
 from medseg.types import Instance
 from medseg_napari.controller_keys import bind_undo
+from medseg_napari.controller_steps import reset_diameters
 from medseg_napari.session import Line, Lines, Session, Which
 from medseg_napari.view.adapter import move_shapes
 from medseg_napari.view.facts import placement_keywords
@@ -118,14 +119,13 @@ class LinesLayer:
 
     def reset(self) -> None:
         """Take the diameters of the mask again, where the reader moved them."""
-        item = self._controller.item
+        controller, item = self._controller, self._controller.item
         if item is None:
+            controller.say("select a lesion first: diameters are of lesions")
             return
-        session = self._controller.session
-        said = session.review(item.id)
-        for which, line in zip(WHICH, (said.long, said.short), strict=True):
-            if line is not None:
-                self._controller.attempt(partial(session.reset_line, item.id, which))
+        edit = controller.attempt(partial(reset_diameters, controller.session, item.id))
+        if edit is not None and controller.apply(edit):
+            controller.say(f"{edit.name}: done")
 
     def _lines_of(self, item: Instance) -> Lines | None:
         if item.kind != "lesion":

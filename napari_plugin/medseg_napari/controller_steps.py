@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -78,6 +79,20 @@ def change_class(session: Session, ids: Sequence[int], to: str) -> Edit:
         msg = f"the class is {to} already"
         raise ValueError(msg)
     return session.edit(f"{named('Make', items)} {to}", "class", {"ids": [*ids], "to": to}, after)
+
+
+def reset_diameters(session: Session, number: int) -> Edit:
+    """The diameters of a lesion as its mask has them, one step for both."""
+    said = session.review(number)
+    moved = [which for which, line in (("long", said.long), ("short", said.short)) if line]
+    if not moved:
+        msg = f"no diameter of {number} was moved"
+        raise ValueError(msg)
+    what = "both diameters" if len(moved) > 1 else f"the {moved[0]} diameter"
+    arguments = {"id": number, "which": " and ".join(moved)}
+    reset = replace(said, long=None, short=None)
+    name = f"Reset {what} of lesion {number}"
+    return Edit(name, "diameter", arguments, {}, {}, {number: said}, {number: reset})
 
 
 def grow(session: Session, ids: Sequence[int], by_mm: float, *, keep_out: bool = True) -> Edit:

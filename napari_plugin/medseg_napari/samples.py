@@ -1,4 +1,7 @@
-"""What File > Open Sample > medseg holds: the real samples of the package, and a phantom."""
+"""What File > Open Sample > medseg holds: the real samples of the package, and a phantom.
+
+Their layers name no path: work on them is kept where people choose, not inside the package.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from medseg import samples
 from medseg.io import read, read_instances
 from medseg.phantom import make_phantom
 from medseg_napari.view.adapter import open_viewer
-from medseg_napari.view.facts import StudySource
 from medseg_napari.view.layer_data import image_data, labels_data
 from medseg_napari.view.study_view import attach
 
@@ -22,8 +24,7 @@ def hippocampus() -> list[LayerData]:
     """The MR study of a hippocampus, as a DICOM series."""
     folder = samples.path("hippocampus_crop_study1")
     volume = read(folder)
-    source = StudySource(str(folder), str(volume.meta["series"]))
-    return _shown([image_data(volume, name="hippocampus MR", source=source)])
+    return _shown([image_data(volume, name="hippocampus MR")])
 
 
 def lung_nodule() -> list[LayerData]:
@@ -34,8 +35,8 @@ def lung_nodule() -> list[LayerData]:
     nodule = read_instances(labels)
     return _shown(
         [
-            image_data(volume, name="lung nodule CT", source=StudySource(str(image))),
-            labels_data(nodule, name="nodule", source=StudySource(str(labels))),
+            image_data(volume, name="lung nodule CT"),
+            labels_data(nodule, name="nodule"),
         ]
     )
 

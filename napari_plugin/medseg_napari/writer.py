@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from medseg.errors import OutputError
 from medseg.io import same_place, write
 from medseg.io.formats import has_suffix
 from medseg.io.tables import write_table
 from medseg.types import Instances, Volume
+from medseg_napari.controller import controller_of
+from medseg_napari.session import Session
 from medseg_napari.view.adapter import open_viewer
-from medseg_napari.view.facts import KEY, LayerFacts
+from medseg_napari.view.facts import KEY, LayerFacts, facts_of
 from medseg_napari.view.layer_data import taken_as_instances
 from medseg_napari.view.objects import as_painted
 from medseg_napari.view.opening import open_images
@@ -29,23 +32,28 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
     map holds one object a voxel: objects that overlap need .seg.nrrd. A .csv has a row an object,
     with intensities where just one image on their grid is open.
 
+    Of a session's layer the files of masks leave out what its reader rejected, as its totals do,
+    and say how many that is; the .csv has a row of these too, with all that was said of each.
+
     Raises OutputError (`place-unknown` for a layer that lies on no image of medseg, `overlap`, and
     as `medseg.write` does).
     """
     place = Path(path)
-    instances = objects_of_layer(np.asarray(data), attributes)
+    instances, session = objects_of_layer(np.asarray(data), attributes), _session_on(attributes)
     if has_suffix(place, ".csv"):
-        from medseg.measurement import measure
-
-        write_table(measure(instances, _image_of(instances)), place)
+        write_table(_table(instances, session), place)
         return [path]
+    kept = instances if session is None else session.without_rejected(instances)
     try:
-        write(instances, place)
+        write(kept, place)
     except OutputError as error:
         if error.code != "overlap":
             raise
         remedy = "save it as .seg.nrrd, which keeps both"
         raise OutputError(error.code, error.subject, error.detail, remedy) from error
+    lost = len(instances) - len(kept)
+    if lost:
+        _warn(f"{place.name}: {lost} rejected, left out; File ▸ Save as .csv has all, with marks")
     return [path]
 
 
@@ -90,6 +98,31 @@ def _placement_of(data: Any, attributes: Mapping[str, Any]) -> Placement:
         ):
             return placement
     raise _unknown(str(attributes.get("name", "labels")))
+
+
+def _session_on(attributes: Mapping[str, Any]) -> Session | None:
+    """The session whose objects a layer shows; None where there is none."""
+    viewer, facts = open_viewer(), _facts(attributes)
+    controller = None if viewer is None else controller_of(viewer)
+    if controller is None or facts is None:
+        return None
+    return controller.session if facts_of(controller.objects) is facts else None
+
+
+def _table(instances: Instances, session: Session | None) -> pd.DataFrame:
+    """The measures of instances, with what the reader of their session said of each."""
+    from medseg.measurement import measure
+
+    if session is None:
+        return measure(instances, _image_of(instances))
+    image = _image_of(instances) if session.volume is None else session.volume
+    return pd.concat([measure(instances, image), session.said_of(instances)], axis=1)
+
+
+def _warn(text: str) -> None:
+    from napari.utils.notifications import show_warning
+
+    show_warning(text)
 
 
 def _image_of(instances: Instances) -> Volume | None:

@@ -146,6 +146,22 @@ def test_a_dragged_end_of_a_diameter_is_a_step(viewer) -> None:
     assert work.session.lines()[7].long_by == "mask"
 
 
+def test_both_diameters_are_reset_in_one_step_with_a_name(viewer) -> None:
+    work = bound(viewer)
+    work.select([7])
+    mask = work.session.lines()[7]
+    work.lines.reset()
+    assert work.message == "no diameter of 7 was moved"
+    for which in ("long", "short"):
+        work.session.move_line(7, which, (0, 0, 0), (3, 4, 0))
+    moved = work.session.lines()[7]
+    work.lines.reset()
+    assert work.session.lines()[7] == mask
+    assert work.session.undo_name == "Reset both diameters of lesion 7"
+    work.undo()
+    assert work.session.lines()[7] == moved
+
+
 def test_the_lines_are_those_of_the_table_and_lie_in_its_slice(viewer) -> None:
     work = bound(viewer)
     for number in (3, 7, 12, 40):

@@ -53,6 +53,25 @@ def test_a_bent_lesion_is_seen_after_the_jump(viewer) -> None:
     assert (labels_of(work)[index] == 3).sum() == mask.sum(axis=(1, 2)).max()
 
 
+@pytest.mark.parametrize(
+    ("shown", "taken"), [({1, 12, 7}, 1), ({12, 7, 40}, 12), ({7, 40}, 7), ({40}, None)]
+)
+def test_a_click_in_3d_looks_through_what_the_filter_hides(viewer, shown, taken) -> None:
+    """Along y first the liver 1 lies in the line of sight, then 12, then 7."""
+    work = bound(viewer)
+    work.session.selection.choose([])
+    work.hidden = frozenset({1, 3, 7, 12, 40} - shown)
+    viewer.dims.ndisplay = 3
+    event = event_at(
+        world_of(work, (4, -3, 7)), view_direction=(0.0, 1.0, 0.0), dims_displayed=[0, 1, 2]
+    )
+    press = work.clicks._on_press(viewer, event)
+    next(press)
+    event.type = "mouse_release"
+    next(press, None)
+    assert work.session.selection.current == taken
+
+
 def test_a_click_takes_what_is_drawn_on_top_also_of_equal_scores(viewer) -> None:
     items = [cuboid(3, "1:7,1:9,1:11"), cuboid(7, "2:4,2:4,2:4")]
     work = bound(viewer, replace(output(), items=items))

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 from medseg_napari.session import Filter, Order, Session
-from session_cases import merge, output, session
+from session_cases import merge, output, session, split
 
 from medseg.types import Geometry, Instance, InstanceClass, Instances
 
@@ -44,6 +44,21 @@ def agrees(model, work) -> None:
     assert raw(model, "instance_id") == model.ids.tolist() == work.selection.ids.tolist()
     for name in COLUMNS[1:]:
         assert raw(model, name) == frame.loc[model.ids.tolist(), name].tolist()
+
+
+def test_a_readers_diameter_is_never_shown_without_whether_its_mask_is_another_now(
+    model_of,
+) -> None:
+    work = session()
+    work.move_line(12, "long", (0, 0, 0), (0, 30, 40))
+    work.apply(split(work, 12, 5))
+    model = model_of(work, ["instance_id", "reader_long_mm"])
+    flagged = dict(
+        zip(shown(model, "instance_id"), shown(model, "edited_after_lines"), strict=True)
+    )
+    assert flagged.pop("12") == "yes" and set(flagged.values()) == {"no"}
+    model.set_columns(["instance_id", "edited_after_lines", "reader_short_mm"])
+    assert model.columns == ["instance_id", "edited_after_lines", "reader_short_mm"]
 
 
 def test_rows_are_the_sessions_after_sort_filter_edit_undo_and_redo(model_of) -> None:

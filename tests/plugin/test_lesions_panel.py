@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,8 @@ from medseg_napari.view.adapter import canvas_widget, window_widget
 from medseg_napari.view.layer_data import image_data, labels_data
 from medseg_napari.view.opening import add_layers
 from session_cases import image, many, output, session
+
+from medseg.types import Geometry
 
 
 @pytest.fixture
@@ -82,6 +85,64 @@ def test_a_review_from_the_start_page_to_the_saved_table(
     assert saved["instance_id"].tolist() == [1, 3, 7, 12, 40]
     assert saved["mark"].tolist() == ["", "", "reject", "", ""]
     assert saved["comment"].tolist()[3] == "partly necrotic"
+
+
+def test_of_several_images_on_the_grid_the_chosen_one_is_measured_and_named(
+    panel_of, window, qtbot
+) -> None:
+    """The second image holds 100 more in each voxel; a third one lies elsewhere."""
+    from qtpy.QtCore import Qt
+
+    more = replace(image(), array=image().array + 100, modality="MR", unit="unknown")
+    away = replace(image(), geometry=Geometry.from_spacing(image().array.shape, (9.0, 9.0, 9.0)))
+    names = ("T1", "T2", "away")
+    data = [image_data(one, name=name) for one, name in zip((image(), more, away), names)]
+    add_layers(window, [*data, labels_data(output())])
+    panel = panel_of()
+    assert [panel.start.images.itemText(n) for n in range(2)] == ["T1", "T2"]
+    assert panel.start.images.count() == 2
+    panel.start.images.setCurrentText("T2")
+    panel.start.reader.setText("AB")
+    panel.start.folder.clear()
+    qtbot.mouseClick(panel.start.begin, Qt.MouseButton.LeftButton)
+    work = panel.controller
+    found = work.session.frame(["instance_id", "intensity_mean"]).set_index("instance_id")
+    item = work.session.instance(7)
+    mean = more.array[item.box][item.mask].mean()
+    assert found.loc[7, "intensity_mean"] == pytest.approx(mean)
+    qtbot.waitUntil(lambda: panel.shown.text() == "5 objects; intensities of T2")
+
+
+def test_buttons_reset_a_diameter_and_save_a_picture_with_numbers(
+    panel_of, window, qtbot, tmp_path: Path, monkeypatch
+) -> None:
+    from matplotlib.image import imread
+    from medseg_napari.widgets import lesions_picture
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QFileDialog
+
+    asked = []
+    real = lesions_picture.screenshot
+    monkeypatch.setattr(
+        lesions_picture, "screenshot", lambda *a, **k: (asked.append(k), real(*a, **k))[1]
+    )
+    work = bound(window)
+    panel = panel_of()
+    click_row(qtbot, panel, 7)
+    work.session.move_line(7, "long", (0, 0, 0), (3, 4, 0))
+    qtbot.mouseClick(panel.reset_line, Qt.MouseButton.LeftButton)
+    assert work.session.lines()[7].long_by == "mask"
+    assert panel.message.text() == "Reset the long diameter of lesion 7: done"
+
+    work.show(filter=Filter(classes=frozenset(["tumour"])))
+    path = tmp_path / "here.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "here"), ""))
+    qtbot.mouseClick(panel.picture, Qt.MouseButton.LeftButton)
+    assert asked == [{"numbers_of": work.objects, "ids": {7, 12, 40}}]
+    assert imread(path).ndim == 3
+    work.objects.visible = False
+    qtbot.mouseClick(panel.picture, Qt.MouseButton.LeftButton)
+    assert asked[1]["numbers_of"] is None
 
 
 def test_closing_the_window_ends_the_session_as_it_should(window, tmp_path: Path) -> None:

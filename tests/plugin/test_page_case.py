@@ -14,7 +14,7 @@ import pytest
 from matplotlib.image import imread
 from medseg_napari.page import MOST_PICTURED, Case, CaseAbout, case_page, write_case_page
 from medseg_napari.session import Session
-from session_cases import GRID, image, many, output
+from session_cases import GRID, image, many, output, split
 
 from medseg.errors import OutputError
 from medseg.types import Geometry, InputWarning, Instances
@@ -108,6 +108,18 @@ def test_a_reader_s_diameter_stands_in_the_place_of_the_mask_s() -> None:
     found = re.search(r'id="object-12".*?</figcaption>', text, flags=re.DOTALL)
     assert found is not None
     assert "50.0 ×" in found.group() and "mm as drawn by hand" in found.group()
+    assert "before its mask was changed" not in text
+
+
+def test_a_diameter_that_was_drawn_on_another_mask_says_so() -> None:
+    work = Session.begin(image(), replace(output(), items=[output().items[0]]), "AB")
+    work.move_line(12, "long", (0.0, 0.0, 0.0), (0.0, 30.0, 40.0))
+    work.apply(split(work, 12, 5))
+    text = case_page(Case.of(work), ABOUT)
+    captions = re.findall(r"<figcaption>.*?</figcaption>", text, flags=re.DOTALL)
+    said = ["mm as drawn by hand before its mask was changed" in one for one in captions]
+    assert sorted(said) == [False, True]
+    assert "edited after lines" in text
 
 
 def test_the_same_work_gives_the_same_pictures(pictured: str) -> None:

@@ -19,6 +19,7 @@ from medseg_napari.view.layer_data import image_data, labels_data
 from medseg_napari.view.objects import as_painted
 from medseg_napari.view.opening import Asking, add_layers, read_layers, read_volume, warnings_of
 from medseg_napari.view.placement import Placement
+from medseg_napari.widgets.segment_sessions import study_folder
 from medseg_napari.writer import objects_of_layer, write_image, write_labels
 from session_cases import GRID, cuboid, image, output, state_of
 from view_cases import STRAIGHT, TURNS, marked, oblique
@@ -146,6 +147,21 @@ def test_of_several_series_people_choose(tmp_path) -> None:
     assert second[1]["metadata"]["medseg"].source.series == choices[1].source.series
     assert np.array_equal(second[1]["metadata"]["medseg"].volume.array, choices[1].read().array)
     assert read_layers(tmp_path, asking=asked(take=lambda found: [])) == []
+
+
+def test_each_series_of_a_folder_has_a_folder_for_its_work(tmp_path, viewer) -> None:
+    for number in (1, 2):
+        ct_series(tmp_path / "scan" / str(number), number)
+    layers = add_layers(viewer, read_layers(tmp_path / "scan", asking=asked()))
+    folders = [study_folder(layer) for layer in layers]
+    assert len(set(folders)) == 2
+    assert {one.parent for one in folders} == {tmp_path / "medseg"}
+    for layer in layers:
+        source = facts_of(layer).source
+        again = read(source.path, series=source.series, volume=source.volume)
+        assert np.array_equal(again.array, facts_of(layer).volume.array)
+    alone = add_layers(viewer, read_layers(ct_series(tmp_path / "one", 3)))[0]
+    assert study_folder(alone).name == facts_of(alone).source.path.rpartition("/")[2]
 
 
 def test_pet_that_gives_no_suv_opens_as_stored_and_says_so(tmp_path) -> None:
@@ -338,6 +354,12 @@ def test_samples_open_in_their_place(viewer, name) -> None:
     for one in facts[1:]:
         assert one.instances is not None
         assert one.placement.geometry.same_grid(facts[0].placement.geometry)
+
+
+@pytest.mark.parametrize("name", ["hippocampus", "lung_nodule"])
+def test_no_work_is_kept_inside_the_package_that_samples_come_with(viewer, name) -> None:
+    layers = add_layers(viewer, getattr(samples, name)())
+    assert layers and all(study_folder(layer) is None for layer in layers)
 
 
 def test_an_object_that_was_erased_wholly_is_gone() -> None:

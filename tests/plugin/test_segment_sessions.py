@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from medseg_napari.controller import controller_of
-from medseg_napari.session import CaseList, Filter, Session
+from medseg_napari.session import CaseList, Filter, Reading, Session
 from medseg_napari.view.facts import StudySource
 from medseg_napari.view.opening import open_study
 from medseg_napari.widgets.preferences import Preferences
@@ -18,6 +18,7 @@ from medseg_napari.widgets.segment_sessions import (
     free_folder,
     offer_of,
     offers,
+    resumed,
     session_source,
 )
 from medseg_napari.widgets.segment_show import remarks, show_session
@@ -101,6 +102,32 @@ def test_work_that_was_cut_off_is_offered_first_and_comes_back(viewer, tmp_path:
     assert (controller.objects.data == 7).sum() == 0
     assert work.undo_name == "Delete lesion 7"
     assert work.review(3).decision == "accept"
+
+
+def test_only_ones_own_work_is_offered_to_go_on_with(viewer, tmp_path: Path) -> None:
+    layer = opened(viewer, tmp_path / "study.nii")
+    base = tmp_path / "medseg" / "study"
+    session(base / "CD", reader="cd").close()
+    session(base / "AB", reader="AB").close()
+    own, other = offers(layer, " cd ")
+    assert (own.folder.name, own.can_resume) == ("CD", True)
+    assert (other.folder.name, other.can_resume) == ("AB", False)
+    assert "Go on with it?" in own.words
+    assert "another reader's" in other.words and "Go on" not in other.words
+    with pytest.raises(ValueError, match="AB's session .* is another reader's"):
+        resumed(other, image(), "CD")
+    assert Reading.of(base / "AB").reader == "AB"
+    again = resumed(own, image(), "CD")
+    assert again.store.folder == base / "CD"
+    again.close()
+    unknown = [one for one in offers(layer) if one.folder.name == "AB"]
+    assert resumed(unknown[0], image(), "").reader == "AB"
+
+
+def test_work_stays_whose_it_is_whoever_opens_it(tmp_path: Path) -> None:
+    session(tmp_path).close()
+    Session.resume(image(), tmp_path, "CD").close()
+    assert Reading.of(tmp_path).reader == "AB"
 
 
 def test_a_session_that_is_open_or_damaged_cannot_be_resumed(tmp_path: Path) -> None:

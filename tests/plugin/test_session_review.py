@@ -106,6 +106,32 @@ def test_lines_are_the_masks_diameters_until_the_reader_moves_one() -> None:
     assert work.undo_name == "Reset the long diameter of lesion 12"
 
 
+def test_a_diameter_drawn_on_another_mask_is_flagged_until_it_is_drawn_anew_or_reset() -> None:
+    work = ticking()
+
+    def flagged() -> list[int]:
+        table = work.frame(["instance_id", "edited_after_lines"])
+        return table["instance_id"][table["edited_after_lines"]].tolist()
+
+    work.move_line(12, "long", (1, 1, 1), (4, 5, 1))
+    work.move_line(7, "short", (1, 1, 1), (4, 5, 1))
+    work.move_line(3, "long", (1, 1, 1), (4, 5, 1))
+    assert flagged() == []
+    work.apply(split(work, 12, 5))
+    piece = max(item.id for item in work.instances)
+    assert not work.review(piece).lines and work.lines()[piece].long_by == "mask"
+    work.apply(merge(work, [7, 40]))
+    assert flagged() == [12, 7]
+    work.apply(change_class(work, 3, "tumour"))
+    assert flagged() == [12, 7]
+    work.move_line(12, "long", (1, 1, 1), (4, 1, 1))
+    work.reset_line(7, "short")
+    assert flagged() == []
+    for _ in range(5):
+        work.undo()
+    assert flagged() == []
+
+
 def test_lines_are_of_lesions_and_between_points() -> None:
     work = ticking()
     with pytest.raises(ValueError, match="instance 1 is an organ"):

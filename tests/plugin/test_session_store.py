@@ -36,6 +36,8 @@ def test_a_session_goes_on_where_it_was_left_with_undo_and_marks(tmp_path: Path)
     work.mark([3], "accept")
     work.comment(3, "as in 2024")
     work.move_line(7, "long", (0, 0, 0), (1, 2, 3))
+    moved = work.review(7).long
+    assert moved is not None and moved.mask_sum is not None
     work.undo()
     wanted = snapshot(work)
     crash(work)
@@ -45,7 +47,7 @@ def test_a_session_goes_on_where_it_was_left_with_undo_and_marks(tmp_path: Path)
     assert again.redo_name == "Move the long diameter of lesion 7"
     assert again.notes == ()
     again.redo()
-    assert again.review(7).long is not None
+    assert again.review(7).long == moved
     again.close()
 
 

@@ -119,6 +119,19 @@ def test_both_works_are_kept_where_one_begins_anew(launched, files, qtbot) -> No
     assert controller_of(viewer).session.store.folder == folder.with_name("AB-2")
 
 
+def test_a_second_reader_begins_his_own_work_beside_the_first_ones(launched, files, qtbot) -> None:
+    base = files[0].parent / "medseg" / "study"
+    Session.begin(None, output(), "AB", folder=base / "AB").close()
+    viewer, _, _ = launched(files[1], reader="cd")
+    assert controller_of(viewer).session.store.folder == base / "CD"
+    _, _, lesions = launched(reader="EF")
+    qtbot.waitUntil(lesions.start.banner.isVisible)
+    assert "another reader's" in lesions.start.banner.text.text()
+    with pytest.raises(ValueError, match="no button"):
+        lesions.start.banner.button("Go on")
+    assert lesions.start.banner.button("Dismiss").isEnabled()
+
+
 def test_an_image_that_changed_is_said_with_its_code(launched, files, qtbot) -> None:
     from qtpy.QtCore import Qt
 

@@ -31,6 +31,9 @@ _SETTINGS: dict[str, Any] = {
     "distributed.comm.timeouts.connect": "60s",
     "distributed.deploy.lost-worker-timeout": "1 hour",  # one that restarts is not lost
     "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.admin.system-monitor.interval": "5s",  # nobody looks at what Dask measures:
+    "distributed.admin.tick.interval": "500ms",  # its cores belong to the studies
+    "distributed.worker.profile.enabled": False,
 }
 _SUBJECT = "Dask"
 

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class CaseAbout:
-    """What a case does not know itself: its title (no patient's name), and lines of name and text.
+    """What a case does not know itself: its title, shown as it is, and lines of name and text.
 
     `warnings` beyond those of image and objects are said as well.
     """
@@ -148,8 +148,9 @@ def _caption(item: Instance, row: Mapping[Hashable, Any], review: Review) -> str
     parts = [f"{number(float(row['volume_ml']), 'mL')} ml"]
     axes = [_diameter(row, which) for which in ("long", "short")]
     if None not in axes:
-        by_hand = " as drawn by hand" if review.long or review.short else ""
-        parts.append(" × ".join(str(one) for one in axes) + f" mm{by_hand}")
+        by_hand = " as drawn by hand" if review.lines else ""
+        since = " before its mask was changed" if row["edited_after_lines"] else ""
+        parts.append(" × ".join(str(one) for one in axes) + f" mm{by_hand}{since}")
     parts.append(f"score {item.score:.2f}")
     if review.mark is not None:
         mark = review.mark

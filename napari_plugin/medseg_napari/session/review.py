@@ -31,10 +31,14 @@ class Mark(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A diameter between two points of the world, LPS millimetres (x, y, z)."""
+    """A diameter between two points of the world, LPS millimetres (x, y, z).
+
+    `mask_sum` is of the mask that it was drawn on, None for a diameter that no reader drew.
+    """
 
     start_lps_mm: Point
     stop_lps_mm: Point
+    mask_sum: int | None = None
 
     @property
     def length_mm(self) -> float:
@@ -42,9 +46,9 @@ class Line(NamedTuple):
         return math.dist(self.start_lps_mm, self.stop_lps_mm)
 
     @classmethod
-    def of(cls, start: Any, stop: Any) -> Self:
+    def of(cls, start: Any, stop: Any, mask_sum: int | None = None) -> Self:
         """A line of two points of three finite numbers each; ValueError for anything else."""
-        return cls(_point(start), _point(stop))
+        return cls(_point(start), _point(stop), mask_sum)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Review:
         """The decision alone."""
         return None if self.mark is None else self.mark.decision
 
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The diameters that the reader drew."""
+        return tuple(line for line in (self.long, self.short) if line is not None)
+
     def as_json(self) -> dict[str, Any]:
         """Only what was said."""
         found: dict[str, Any] = {}
@@ -70,7 +79,7 @@ class Review:
             found["comment"] = self.comment
         for which, line in (("long", self.long), ("short", self.short)):
             if line is not None:
-                found[which] = [list(line.start_lps_mm), list(line.stop_lps_mm)]
+                found[which] = [list(line.start_lps_mm), list(line.stop_lps_mm), line.mask_sum]
         return found
 
     @classmethod

@@ -32,6 +32,7 @@ REVIEW_COLUMNS = (
     "comment",
     "reader_long_mm",
     "reader_short_mm",
+    "edited_after_lines",
 )
 """What `review_columns` gives: "" and NaN where nothing was said."""
 
@@ -96,7 +97,8 @@ def line_edit(item: Instance, reviews: Reviews, which: Which, line: Line | None)
         msg = f"instance {item.id} is an organ, and RECIST is of lesions"
         raise ValueError(msg)
     said = _said(reviews, item)
-    after = {item.id: replace(said, long=line) if which == "long" else replace(said, short=line)}
+    own = None if line is None else line._replace(mask_sum=mask_sum(item))
+    after = {item.id: replace(said, long=own) if which == "long" else replace(said, short=own)}
     verb = "Reset" if line is None else "Move"
     name = f"{verb} the {which} diameter of lesion {item.id}"
     return _edit(name, "diameter", {"id": item.id, "which": which}, reviews, after)
@@ -133,7 +135,9 @@ def review_columns(
 ) -> pd.DataFrame:
     """What was said of each instance, one row each; `sum_of` gives the sum of a mask as it is now.
 
-    `edited_after_mark` says that the mask is not the one on which the reader decided.
+    `edited_after_mark` says that the mask is not the one on which the reader decided, and
+    `edited_after_lines` that a diameter of his was drawn on another one: its length may be that of
+    what was split off or merged since.
     """
     rows = [_said(reviews, item) for item in instances.items]
     marks = [said.mark for said in rows]
@@ -152,6 +156,13 @@ def review_columns(
     lines = {
         "reader_long_mm": _lengths(said.long for said in rows),
         "reader_short_mm": _lengths(said.short for said in rows),
+        "edited_after_lines": np.asarray(
+            [
+                any(line.mask_sum != sum_of(item.id) for line in said.lines)
+                for item, said in zip(instances.items, rows, strict=True)
+            ],
+            dtype=np.bool_,
+        ),
     }
     return pd.DataFrame({**columns, **flags, **lines}, columns=list(REVIEW_COLUMNS))
 

@@ -173,6 +173,11 @@ class Session:
         """The steps that hold, in their order."""
         return self._document.history.done
 
+    @property
+    def steps_at_risk(self) -> int:
+        """How many steps would be lost with this object, as they are not kept on the disk."""
+        return len(self.steps) if self.store is None else 0
+
     def instance(self, number: int) -> Instance:
         """The instance of an id; ValueError where there is none."""
         item = self._document.items.get(number)
@@ -283,6 +288,15 @@ class Session:
             return found
         columns = review_columns(self.instances, self._document.reviews, self._sum_of)
         return pd.concat([found, columns[said]], axis=1)
+
+    def said_of(self, instances: Instances) -> pd.DataFrame:
+        """What the reader said of instances by their ids, a row each; their masks may be others."""
+        sums = {item.id: mask_sum(item) for item in instances}
+        return review_columns(instances, self._document.reviews, sums.__getitem__)
+
+    def without_rejected(self, instances: Instances) -> Instances:
+        """Those of some instances whose ids the reader did not reject."""
+        return instances.filter(lambda item: not self._is_rejected(item.id))
 
     def totals(self) -> dict[str, ClassCount]:
         """Count and total volume of each class, with and without what was rejected."""

@@ -42,6 +42,7 @@ VERSION = 1
 class Saved:
     """What `session.json` says: small, and no part of what the masks are rebuilt from.
 
+    `reader` is who began, whoever goes on: each step of the log has the initials of who took it.
     `source` is what finds the image again (JSON-able), `view` whatever the panels want back, and
     `image_sum` the `source.image_sum` of the image (None: there was none).
     `closed` is False from the opening on until the session was closed: after a crash it still is.
@@ -125,6 +126,7 @@ class SessionStore:
         """The session of a folder to go on with, and the model's output that it began with.
 
         A last line of the log that a crash cut off is taken away; `log.warnings` then says so.
+        `reader` has it open now; whose work it is stays as it was.
 
         Raises InputRefused (`path-missing`, `path-unreadable`, `file-corrupt`), OutputError
         (`in-use`, and what writing raises).
@@ -135,9 +137,7 @@ class SessionStore:
             log = read_log(folder / EDITS)  # nobody writes to it from here on
             output = read_snapshot(folder / OUTPUT)
             _clean(folder, log)
-            saved = replace(
-                _read_state(folder, log.head), reader=reader, opened=utc_now(), closed=False
-            )
+            saved = replace(_read_state(folder, log.head), opened=utc_now(), closed=False)
             _write_state(folder, saved)
             return cls(folder, lock, saved, log), output
         except BaseException:

@@ -34,8 +34,6 @@ from medseg_napari.session.nearby import Touched, near_changes, organ_changes
 
 TARGET = "recist_target_proposed"
 NEAREST = ("nearest_lesion_id", "nearest_lesion_mm")
-STUDY_WIDE = (TARGET, *NEAREST)
-"""Columns that one edit may change in any row."""
 
 _IDENTITY = ("instance_id", "class_name", "kind", "score")
 _ID, _NOTES = "instance_id", "notes"

@@ -72,7 +72,12 @@ def list_choices(path: str | Path) -> list[Choice]:
     with tempfile.TemporaryDirectory() as index:  # a second look at the headers is quick
         found = survey(place, index=Path(index))
         described = _descriptions(place, Path(index)) if _has_dicom(found.findings) else {}
-    return [one for finding in found.findings for one in _choices(finding, place, described)]
+    alone = sum(bool(one.series) and one.status != "skipped" for one in found.findings) == 1
+    return [
+        one
+        for finding in found.findings
+        for one in _choices(finding, place, described, alone=alone)
+    ]
 
 
 def thumbnail(volume: Volume, side: int = _SHOWN_SIDE) -> NDArray[np.uint8]:
@@ -98,7 +103,10 @@ def _has_dicom(findings: tuple[Finding, ...]) -> bool:
     return any(one.series for one in findings)
 
 
-def _choices(finding: Finding, place: Path, described: dict[str, str]) -> Iterator[Choice]:
+def _choices(
+    finding: Finding, place: Path, described: dict[str, str], *, alone: bool
+) -> Iterator[Choice]:
+    """The volumes of a finding; `alone` says that no other series lies in the folder."""
     if finding.status == "skipped":
         return
     if not finding.series:
@@ -111,7 +119,8 @@ def _choices(finding: Finding, place: Path, described: dict[str, str]) -> Iterat
         yield _choice(finding, finding, finding.what, description, source)
     for one in finding.volumes:
         several = len(finding.volumes) > 1
-        source = StudySource(str(place), finding.series, one.number if several else None)
+        number = one.number if several or not alone else None  # by it, its work lies apart
+        source = StudySource(str(place), finding.series, number)
         label = f", volume {one.number}: {one.label}" if several else ""
         yield _choice(finding, one, f"{finding.what}{label}", description, source)
 

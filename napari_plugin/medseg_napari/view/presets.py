@@ -9,9 +9,11 @@ import numpy as np
 
 from medseg.io.preview_views import scene, window
 from medseg.types import Instances, Volume
-from medseg_napari.view.facts import facts_of
+from medseg_napari.view.adapter import unwrapped
+from medseg_napari.view.facts import facts_of, volume_layers
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Image
 
 
@@ -78,6 +80,29 @@ def colormap_of(volume: Volume) -> str:
 def apply_preset(layer: Image, preset: Preset) -> None:
     """Draw an image in a window; the slider keeps its range unless the window leaves it."""
     layer.contrast_limits = (preset.low, preset.high)
+
+
+def show_window(viewer: ViewerModel, name: str | None) -> bool:
+    """Draw one image in a window by name, with None in the one that it opens with.
+
+    It is the selected one, else the uppermost on display, among those whose unit has that window.
+    False where none has it.
+    """
+    own = unwrapped(viewer)
+    active = own.layers.selection.active
+    layers = [layer for layer in reversed(volume_layers(own.layers)) if layer.visible]
+    for layer in sorted(layers, key=lambda one: one is not active):
+        facts = facts_of(layer)
+        if facts is None or facts.volume is None:
+            continue
+        if name is not None and facts.volume.unit not in ("HU", "SUVbw"):
+            continue
+        offered = presets_of(facts.volume)
+        found = next((one for one in offered if name in (None, one.name)), None)
+        if found is not None:
+            apply_preset(layer, found)
+            return True
+    return False
 
 
 def set_range(layer: Image) -> None:

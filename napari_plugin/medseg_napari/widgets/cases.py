@@ -35,8 +35,10 @@ from medseg_napari.widgets.cases_forms import CompareForm, StudiesForm
 from medseg_napari.widgets.cases_page import PAGE_FILTER, page_job
 from medseg_napari.widgets.cases_table import HEADS, CaseTable, export_in_words
 from medseg_napari.widgets.cases_work import CasesWork, ReadCase
+from medseg_napari.widgets.dock_end import EndsWithDock
 from medseg_napari.widgets.preferences import preferences, usable_keys
 from medseg_napari.widgets.segment_banner import Banner
+from medseg_napari.widgets.segment_show import way_back
 
 if TYPE_CHECKING:
     import napari
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 _DONE = "done"
 
 
-class CasesPanel(QWidget):
+class CasesPanel(EndsWithDock, QWidget):
     """Lists studies, opens one, saves it and goes to the next."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -128,8 +130,7 @@ class CasesPanel(QWidget):
         self.watcher.changed.connect(self._show_state)
         self.watcher.finished.connect(self._finished)
         self.watcher.failed.connect(self._failed)
-        end = watch(self.viewer, self._on_session)
-        self.destroyed.connect(lambda _=None: end())
+        self.at_end(watch(self.viewer, self._on_session))
 
     def _bind_keys(self, keys: Mapping[str, str]) -> None:
         """For as long as this panel lives."""
@@ -138,7 +139,7 @@ class CasesPanel(QWidget):
         for name, act in actions.items():
             if name in keys:
                 viewer.bind_key(keys[name], _pressed(act), overwrite=True)
-        self.destroyed.connect(lambda _=None: _unbind(viewer, bound))
+        self.at_end(partial(_unbind, viewer, bound))
 
     def open_list(self) -> None:
         """Take the folder that is written in the form."""
@@ -256,7 +257,7 @@ class CasesPanel(QWidget):
         lines = self._try(lambda: self.work.show(case_id, found, preferences()))
         self.status.setText(self._words_of_case())
         if lines:
-            self.banner.say(lines, "warning")
+            self.banner.say(lines, "warning", way_back(self.viewer))
         self.refresh()
 
     def _words_of_case(self) -> str:

@@ -9,7 +9,9 @@ from medseg_napari.controller import controller_of
 from medseg_napari.page import write_case_page
 from medseg_napari.run import Job
 from medseg_napari.session import Session
+from medseg_napari.view.facts import volume_layers
 from medseg_napari.widgets.cases_work import page_of
+from medseg_napari.widgets.segment_sessions import CASE_KEY
 
 if TYPE_CHECKING:
     import napari
@@ -29,6 +31,19 @@ def page_job(session: Session, path: Path, title: str) -> Job[Path]:
     return Job(work)
 
 
+def title_of(viewer: napari.components.ViewerModel) -> str:
+    """What the open session's page is called: its case, of a batch by code, else its layer."""
+    controller = controller_of(viewer)
+    if controller is None:
+        return ""
+    store = controller.session.store
+    for layer in volume_layers(viewer.layers):
+        work = layer.metadata.get(CASE_KEY)
+        if work is not None and store is not None and store.folder.parent == work:
+            return str(work.name)
+    return controller.objects.name.partition(":")[0]
+
+
 def save_page(viewer: napari.Viewer) -> None:
     """Ask where, and write the page of the session that is open in a viewer."""
     from napari.utils.notifications import show_error, show_info
@@ -41,7 +56,7 @@ def save_page(viewer: napari.Viewer) -> None:
     if controller is None:
         show_info("There are no objects yet: segment a study, or open a case.")
         return
-    name = controller.objects.name.partition(":")[0]
+    name = title_of(viewer)
     window = window_widget(viewer)
     found, _ = QFileDialog.getSaveFileName(window, "Page of this case", f"{name}.html", PAGE_FILTER)
     if not found:

@@ -218,7 +218,11 @@ class CasesWork:
 
 
 def page_of(session: Session, title: str) -> tuple[CaseOfPage, CaseAbout]:
-    """What the page of a case shows; its title is a study's name, never a patient's."""
+    """What the page of a case shows, under a title that stands there as it is.
+
+    Of a batch that is the study's code, else the name of its folder or file: where those are called
+    after patients, so is the page.
+    """
     said = session.output.provenance
     facts = {}
     model = said.get("model")

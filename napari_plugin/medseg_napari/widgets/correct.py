@@ -23,6 +23,7 @@ from medseg_napari.widgets.correct_forms import (
 )
 from medseg_napari.widgets.correct_tools import Settings, Tools
 from medseg_napari.widgets.correct_worker import StepRunner
+from medseg_napari.widgets.dock_end import EndsWithDock
 from medseg_napari.widgets.own_keys import OwnKeys
 from medseg_napari.widgets.panel_size import PanelSize
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import napari
 
 
-class CorrectPanel(OwnKeys, PanelSize, QWidget):
+class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
     """The panel of a viewer; its tools work on the rows that are chosen."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -50,9 +51,9 @@ class CorrectPanel(OwnKeys, PanelSize, QWidget):
         self.forms = (self.object, self.shape, self.draw, self.add)
         self._lay_out()
         self._connect()
-        self._end_watching = watch(self._viewer, self._on_bound)
         self._on_bound(controller_of(self._viewer))
-        self.destroyed.connect(self._end_watching)
+        ends = watch(self._viewer, self._on_bound), self._stop_listening
+        self.at_end(*ends, self.runner.wait)
 
     def run(self, step: Step, heavy: bool) -> None:  # noqa: FBT001 - the shape of `Run`
         """Take a step: at once, or where it is heavy beside the interface."""
@@ -119,10 +120,13 @@ class CorrectPanel(OwnKeys, PanelSize, QWidget):
         if self.controller is not None:
             self.controller.redo()
 
-    def _on_bound(self, controller: Controller | None) -> None:
-        self.runner.wait()
+    def _stop_listening(self) -> None:
         self._end_listening()
         self._end_listening = _nothing
+
+    def _on_bound(self, controller: Controller | None) -> None:
+        self.runner.wait()
+        self._stop_listening()
         self.controller, self.tools = controller, None
         there = controller is not None
         for form in (*self.forms, self.history):

@@ -28,9 +28,12 @@ from medseg_napari.controller import Controller, What, controller_of, watch
 from medseg_napari.controller_keys import ACTIONS, REDO, UNDO, Action
 from medseg_napari.session import Decision
 from medseg_napari.view.adapter import unwrapped
+from medseg_napari.view.facts import facts_of, volume_layers
+from medseg_napari.widgets.dock_end import EndsWithDock
 from medseg_napari.widgets.lesions_choices import ColumnsDialog
 from medseg_napari.widgets.lesions_columns import column_names, first_columns
 from medseg_napari.widgets.lesions_filter import FilterBox
+from medseg_napari.widgets.lesions_picture import save_picture
 from medseg_napari.widgets.lesions_totals import TotalsTable
 from medseg_napari.widgets.lesions_view import LesionTable
 from medseg_napari.widgets.panel_size import PanelSize
@@ -47,7 +50,7 @@ _TICK_S = 0.05
 """How long measuring may hold the interface up between two events."""
 
 
-class LesionsPanel(PanelSize, QWidget):
+class LesionsPanel(PanelSize, EndsWithDock, QWidget):
     """The panel of a viewer: a start page until a session is bound, then its lesions."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -67,9 +70,12 @@ class LesionsPanel(PanelSize, QWidget):
         self.diameters.setToolTip("Draw the RECIST diameters of the current lesion")
         self.measure_line = QPushButton("Go to diameter")
         self.measure_line.setToolTip("Go to the slice of the long diameter, ready to drag its ends")
-        self.columns, self.copy, self.save = (
-            QPushButton(words) for words in ("Columns…", "Copy", "Save CSV…")
+        self.reset_line = QPushButton("Reset")
+        self.reset_line.setToolTip("Take the mask's diameters again, where they were moved")
+        self.columns, self.copy, self.save, self.picture = (
+            QPushButton(words) for words in ("Columns…", "Copy", "Save CSV…", "Picture…")
         )
+        self.picture.setToolTip("Save what is on display, with scale bar and numbers")
         self.copy.setToolTip("Copy the marked rows, or all, for a spreadsheet")
         self._pages = QStackedWidget()
         self._pages.addWidget(self.start)
@@ -81,11 +87,9 @@ class LesionsPanel(PanelSize, QWidget):
         self._timer.setInterval(0)
         self._timer.timeout.connect(self.measure_part)
         self._connect()
-        self._end_watching = watch(self._viewer, self._on_bound)
         self._on_bound(controller_of(self._viewer))
-        self.destroyed.connect(self._end_watching)
-        end_keys = watch_keys(self._on_keys)
-        self.destroyed.connect(lambda _=None: end_keys())
+        ends = watch(self._viewer, self._on_bound), watch_keys(self._on_keys)
+        self.at_end(*ends, self._stop_listening, self.start.let_go)
 
     def measure_part(self) -> None:
         """Measure as much as nobody notices; stops by itself."""
@@ -156,8 +160,8 @@ class LesionsPanel(PanelSize, QWidget):
         layout.addWidget(self.table, 1)
         layout.addWidget(self.review)
         for widgets in (
-            (self.diameters, self.measure_line),
-            (self.columns, self.copy, self.save),
+            (self.diameters, self.measure_line, self.reset_line),
+            (self.columns, self.copy, self.save, self.picture),
         ):
             row = QHBoxLayout()
             row.setSpacing(4)
@@ -183,14 +187,19 @@ class LesionsPanel(PanelSize, QWidget):
             lambda on: self._act(lambda work: work.lines.set_wanted(wanted=on))
         )
         self.measure_line.clicked.connect(lambda: self._act(lambda work: work.lines.go()))
+        self.reset_line.clicked.connect(lambda: self._act(lambda work: work.lines.reset()))
+        self.picture.clicked.connect(lambda: save_picture(self._viewer))
 
     def _act(self, action: Action) -> None:
         if self.controller is not None:
             action(self.controller)
 
-    def _on_bound(self, controller: Controller | None) -> None:
+    def _stop_listening(self) -> None:
         self._end_listening()
         self._end_listening = _nothing
+
+    def _on_bound(self, controller: Controller | None) -> None:
+        self._stop_listening()
         self.controller = controller
         if controller is None:
             self._timer.stop()
@@ -274,7 +283,17 @@ class LesionsPanel(PanelSize, QWidget):
         text = f"{here} of {every} objects shown" if here < every else f"{every} objects"
         if not every:
             text = "nothing was found"
+        text += self._measured_in(work)
         self.shown.setText(f"{text}, measuring…" if left else text)
+
+    def _measured_in(self, work: Controller) -> str:
+        """Which image the intensities are of: of several on one grid no other line says it."""
+        volume = work.session.volume
+        if volume is None:
+            return "; no image, no intensities"
+        found = ((layer.name, facts_of(layer)) for layer in volume_layers(self._viewer.layers))
+        name = next((name for name, own in found if own and own.volume is volume), None)
+        return "" if name is None else f"; intensities of {name}"
 
     def _on_copy(self) -> None:
         self.table.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -52,9 +53,11 @@ _SAID = {
     "comment": "What the reader wrote.",
     "reader_long_mm": "Length of the long diameter as the reader drew it.",
     "reader_short_mm": "Length of the short diameter as the reader drew it.",
+    "edited_after_lines": "Whether the mask was changed after the reader drew a diameter.",
 }
 _MARKS = {"accept": "✓ accept", "reject": "✗ reject", "unsure": "? unsure", "": ""}
 _NUMBERS_SAID = ("reader_long_mm", "reader_short_mm")
+_DRAWN_BEFORE = "edited_after_lines"
 _DECIMALS = {"mL": 3, "mm": 1, "mm2": 1}
 _MISSING = "–"
 _OF_IMAGE = "the image's unit"
@@ -71,6 +74,12 @@ def first_columns(session: Session) -> list[str]:
     known = set(column_names(session))
     kept = [name for name in session.view.columns if name in known]
     return kept or [name for name in DEFAULT_COLUMNS if name in known]
+
+
+def with_flags(columns: Sequence[str]) -> list[str]:
+    """Columns, and with a reader's diameters whether they were drawn on another mask."""
+    drawn = any(name in _NUMBERS_SAID for name in columns) and _DRAWN_BEFORE not in columns
+    return [*columns, *([_DRAWN_BEFORE] if drawn else [])]
 
 
 def title_of(name: str, image_unit: str = "") -> str:

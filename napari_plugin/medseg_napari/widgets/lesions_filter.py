@@ -29,8 +29,42 @@ _MARKS: tuple[tuple[str, Marked], ...] = (
 )
 _PAUSE_MS = 150
 _MOST_ML = 9_999.0
+_DECIMALS = 6
+_ALL_VALUES = (0.0, float("inf"))
 _NARROW = "QAbstractSpinBox { min-width: 48px; padding: 1px 2px; }"
 """Against napari's own style, in which four of them would be half a small screen wide."""
+
+
+class End(QDoubleSpinBox):
+    """An end of a range, written without idle zeros; what it was shown it keeps unrounded."""
+
+    def __init__(self, most: float, step: float) -> None:
+        super().__init__()
+        self._given, self._rounded = 0.0, 0.0
+        self.setRange(0.0, most)
+        self.setDecimals(_DECIMALS)
+        self.setSingleStep(step)
+        self.setKeyboardTracking(False)
+        self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.setStyleSheet(_NARROW)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's
+        """As Qt writes it, but 0.5 for 0.500000."""
+        text, point = super().textFromValue(value), self.locale().decimalPoint()
+        return text.rstrip("0").removesuffix(point) if point in text else text
+
+    def show_exactly(self, value: float) -> None:
+        """Show a value, and keep it as it is until another one is entered."""
+        self.setValue(min(value, self.maximum()))
+        self._given, self._rounded = value, self.value()
+
+    @property
+    def exact(self) -> float:
+        """The value that was shown or entered; the largest stands for "and above"."""
+        if self.value() == self._rounded:
+            return self._given
+        return self.value() if self.value() < self.maximum() else float("inf")
 
 
 class FilterBox(QWidget):
@@ -41,8 +75,8 @@ class FilterBox(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.classes, self.organs, self.marks = QComboBox(), QComboBox(), QComboBox()
-        self.score = (_spin(1.0, 2, 0.05), _spin(1.0, 2, 0.05))
-        self.volume = (_spin(_MOST_ML, 3, 0.1), _spin(_MOST_ML, 3, 0.1))
+        self.score = (End(1.0, 0.05), End(1.0, 0.05))
+        self.volume = (End(_MOST_ML, 0.1), End(_MOST_ML, 0.1))
         self.reset = QPushButton("Show all")
         self.reset.setToolTip("Take every filter away")
         self.marks.addItem(_ALL)
@@ -89,17 +123,17 @@ class FilterBox(QWidget):
             with QSignalBlocker(box):
                 box.setCurrentIndex(max(0, box.findText(text)))
         for spins, ends in ((self.score, wanted.score), (self.volume, wanted.volume_ml)):
-            for spin, end in zip(spins, ends or (0.0, _MOST_ML), strict=True):
+            for spin, end in zip(spins, ends or _ALL_VALUES, strict=True):
                 with QSignalBlocker(spin):
-                    spin.setValue(min(end, spin.maximum()))
+                    spin.show_exactly(end)
 
     def clear(self) -> None:
         """Show everything."""
         for box in (self.classes, self.organs, self.marks):
             box.setCurrentIndex(0)
         for low, high in (self.score, self.volume):
-            low.setValue(low.minimum())
-            high.setValue(high.maximum())
+            low.show_exactly(_ALL_VALUES[0])
+            high.show_exactly(_ALL_VALUES[1])
 
     @property
     def filter(self) -> Filter:
@@ -141,7 +175,7 @@ class FilterBox(QWidget):
             box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
 
-def _pair(ends: tuple[QDoubleSpinBox, QDoubleSpinBox]) -> QWidget:
+def _pair(ends: tuple[End, End]) -> QWidget:
     both = QWidget()
     row = QGridLayout(both)
     row.setContentsMargins(0, 0, 0, 0)
@@ -154,23 +188,7 @@ def _pair(ends: tuple[QDoubleSpinBox, QDoubleSpinBox]) -> QWidget:
     return both
 
 
-def _spin(most: float, decimals: int, step: float) -> QDoubleSpinBox:
-    spin = QDoubleSpinBox()
-    spin.setRange(0.0, most)
-    spin.setDecimals(decimals)
-    spin.setSingleStep(step)
-    spin.setKeyboardTracking(False)
-    spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-    spin.setStyleSheet(_NARROW)
-    spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    return spin
-
-
-def _range(ends: tuple[QDoubleSpinBox, QDoubleSpinBox]) -> tuple[float, float] | None:
-    """Both ends; None where they leave nothing out. The last value stands for "and above"."""
-    low, high = ends
-    at_ends = low.value() <= low.minimum(), high.value() >= high.maximum()
-    if all(at_ends):
-        return None
-    most = float("inf") if at_ends[1] else high.value()
-    return (low.value(), most)
+def _range(ends: tuple[End, End]) -> tuple[float, float] | None:
+    """Both ends; None where they leave nothing out."""
+    found = ends[0].exact, ends[1].exact
+    return None if found == _ALL_VALUES else found

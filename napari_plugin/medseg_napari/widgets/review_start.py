@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -20,7 +20,8 @@ from qtpy.QtWidgets import (
 
 from medseg.errors import MedsegError
 from medseg.types import Volume
-from medseg_napari.controller import controller_of
+from medseg_napari.controller import controller_of, set_aside
+from medseg_napari.controller_aside import in_words
 from medseg_napari.session import Session, find_session
 from medseg_napari.session.cases import initials
 from medseg_napari.view.facts import StudySource, facts_of, instance_layers, volume_layers
@@ -33,14 +34,21 @@ from medseg_napari.widgets.segment_sessions import (
     free_folder,
     offer_of,
     offers,
+    resumed,
     session_source,
 )
-from medseg_napari.widgets.segment_show import bind_session, show_session
+from medseg_napari.widgets.segment_show import (
+    BRING_BACK,
+    bind_session,
+    bring_back,
+    show_session,
+)
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels, Layer
 
+_NO_IMAGE = "none on their grid: no intensities"
 _ASK_READER = "Enter your initials, letters and digits, then begin."
 
 
@@ -54,7 +62,9 @@ class StartBox(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self.banner = Banner(self)
-        self.layers, self.folder = QComboBox(), QLineEdit()
+        self.layers, self.images, self.folder = QComboBox(), QComboBox(), QLineEdit()
+        self.images.setToolTip("The image on the objects' grid whose intensities are measured")
+        self._images: list[Layer] = []
         self.reader = QLineEdit(preferences().reader)
         self.reader.setPlaceholderText("Initials, such as AB")
         self.folder.setPlaceholderText("None: nothing is kept")
@@ -72,7 +82,10 @@ class StartBox(QWidget):
         self.begin.clicked.connect(self.start)
         self.folder.textChanged.connect(self._show_found)
         self.reader.textChanged.connect(self._propose)
+        self.layers.currentIndexChanged.connect(self._list_images)
         self.layers.currentIndexChanged.connect(self._propose)
+        self.images.currentIndexChanged.connect(self._propose)
+        self.images.currentIndexChanged.connect(lambda _: self._look.start(0))
         viewer.layers.events.inserted.connect(self.refresh)
         viewer.layers.events.removed.connect(self.refresh)
         self.refresh()
@@ -83,16 +96,23 @@ class StartBox(QWidget):
         self.layers.clear()
         self.layers.addItems([layer.name for layer in instance_layers(self._viewer.layers)])
         self.layers.setCurrentIndex(max(0, self.layers.findText(was)))
+        self._list_images()
         there = self.layers.count() > 0
         self.begin.setEnabled(there)
         self.message.setText("" if there else "Open or segment a study first.")
         self._look.start(0)
 
+    def let_go(self) -> None:
+        """Follow the layers no more."""
+        self._viewer.layers.events.inserted.disconnect(self.refresh)
+        self._viewer.layers.events.removed.disconnect(self.refresh)
+
     @property
     def has_offer(self) -> bool:
-        """Whether there is earlier work on the study that is open."""
+        """Whether there is earlier work of the reader on the study that is open."""
         image = self._image()
-        return image is not None and bool(offers(image))
+        found = [] if image is None else offers(image, self.reader.text())
+        return any(not one.is_of_another for one in found)
 
     def start(self) -> None:
         """Begin or go on; what is refused is said."""
@@ -121,10 +141,8 @@ class StartBox(QWidget):
         facts = facts_of(image)
         if facts is None or offer.found is None:
             return
-        written = self.reader.text().strip()
         try:
-            reader = initials(written) if written else offer.found.saved.reader
-            session = Session.resume(facts.volume, offer.folder, reader)
+            session = resumed(offer, facts.volume, self.reader.text())
         except (MedsegError, ValueError) as error:
             self.banner.say([str(error)], "error")
             return
@@ -139,6 +157,7 @@ class StartBox(QWidget):
         place.addWidget(self.browse)
         form = QFormLayout()
         form.addRow("Objects", self.layers)
+        form.addRow("Image", self.images)
         form.addRow("Reader", self.reader)
         form.addRow("Keep in", place)
         layout = QVBoxLayout(self)
@@ -156,27 +175,55 @@ class StartBox(QWidget):
         return next(found, None)
 
     def _image(self) -> Layer | None:
-        """The open image on whose grid the chosen objects lie; where none is open, the first."""
-        objects = self._layer()
+        """The chosen image; None where none lies on the grid of the chosen objects."""
+        place = self.images.currentIndex()
+        return self._images[place] if 0 <= place < len(self._images) else None
+
+    def _list_images(self, _place: int = 0) -> None:
+        """Offer the open images on whose grid the chosen objects lie; without objects all."""
+        objects, was = self._layer(), self._image()
         facts = None if objects is None else facts_of(objects)
         images = volume_layers(self._viewer.layers)
-        if facts is None or facts.instances is None:
-            return images[0] if images else None
-        grid = facts.instances.geometry
-        found = ((layer, facts_of(layer)) for layer in images)
-        fitting = (layer for layer, one in found if one and one.placement.geometry.same_grid(grid))
-        return next(fitting, None)
+        if facts is not None and facts.instances is not None:
+            grid = facts.instances.geometry
+            found = ((layer, facts_of(layer)) for layer in images)
+            images = [one for one, own in found if own and own.placement.geometry.same_grid(grid)]
+        self._images = images
+        with QSignalBlocker(self.images):
+            self.images.clear()
+            self.images.addItems([layer.name for layer in images] or [_NO_IMAGE])
+            self.images.setCurrentIndex(next((n for n, one in enumerate(images) if one is was), 0))
+        self.images.setEnabled(len(images) > 1)
 
     def _offer(self) -> None:
         """Ask once of each image whether to go on with what lies there."""
-        image = self._image()
-        if image is self._asked_of or controller_of(self._viewer) is not None:
-            return
+        image, bound = self._image(), controller_of(self._viewer) is not None
+        if not bound and set_aside(self._viewer):
+            self._ask_about_lost()
+        elif image is not self._asked_of and not bound:
+            self._ask_about(image)
+
+    def _ask_about_lost(self) -> None:
+        """Ask what becomes of work that is nowhere on the disk, and whose layer was parted."""
+        aside = set_aside(self._viewer)
+        actions: list[Action] = [(BRING_BACK, self._bring_back), ("Let it go", self._let_it_go)]
+        self.banner.say([in_words(session) for session, _ in aside], "warning", actions)
+
+    def _bring_back(self) -> None:
+        self.banner.clear()
+        bring_back(self._viewer)
+
+    def _let_it_go(self) -> None:
+        set_aside(self._viewer).clear()
+        self.banner.clear()
+        self._look.start(0)
+
+    def _ask_about(self, image: Layer | None) -> None:
         self._asked_of = image
         self.banner.clear()
         if image is None or CASE_KEY in image.metadata:
             return  # the list of cases opens the sessions itself
-        found = offers(image)
+        found = offers(image, self.reader.text())
         if not found:
             return
         first = found[0]
@@ -220,8 +267,9 @@ class StartBox(QWidget):
         if not text:
             return Session.begin(volume, facts.instances, reader)
         folder = Path(text).expanduser()
-        if find_session(folder) is not None:
-            return Session.resume(volume, folder, reader)
+        there = offer_of(folder)
+        if there is not None:
+            return resumed(there, volume, reader)
         source = StudySource().as_dict() if of_image is None else session_source(of_image)
         return Session.begin(volume, facts.instances, reader, folder=folder, source=source)
 
@@ -234,8 +282,9 @@ class StartBox(QWidget):
         """Say what lies in the folder before the work begins."""
         try:
             place = Path(text.strip()).expanduser()
-            there = bool(text.strip()) and find_session(place) is not None
+            found = find_session(place) if text.strip() else None
         except MedsegError as error:
             self.message.setText(str(error))
             return
-        self.begin.setText("Go on with the review" if there else "Begin review")
+        offer = Offer(place, found, reader=self.reader.text())
+        self.begin.setText("Go on with the review" if offer.can_resume else "Begin review")

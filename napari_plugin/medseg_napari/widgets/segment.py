@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,7 @@ from medseg_napari.session.cases import initials
 from medseg_napari.view.adapter import unwrapped
 from medseg_napari.view.facts import LayerFacts, facts_of
 from medseg_napari.view.study_view import attach
+from medseg_napari.widgets.dock_end import EndsWithDock
 from medseg_napari.widgets.preferences import preferences, recolored
 from medseg_napari.widgets.segment_banner import Action, Banner, Tone
 from medseg_napari.widgets.segment_forms import ChannelForm, KeepForm, ModelForm, RegionForm
@@ -45,9 +47,10 @@ from medseg_napari.widgets.segment_sessions import (
     free_folder,
     offer_of,
     offers,
+    resumed,
     session_source,
 )
-from medseg_napari.widgets.segment_show import remarks, show_session
+from medseg_napari.widgets.segment_show import remarks, show_session, way_back
 
 if TYPE_CHECKING:
     import napari
@@ -67,7 +70,7 @@ class _Run(NamedTuple):
     reader: str
 
 
-class SegmentPanel(QWidget):
+class SegmentPanel(EndsWithDock, QWidget):
     """Chooses, estimates, runs, and brings the result to the viewer as a session."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -160,10 +163,13 @@ class SegmentPanel(QWidget):
         layers = self.viewer.layers.events
         layers.inserted.connect(self._layer_inserted)
         layers.removed.connect(self._layer_removed)
-        end = watch(self.viewer, self._on_session)
-        worker = self.worker  # not this panel, which is gone by then
-        self.destroyed.connect(lambda _=None: worker.close())
-        self.destroyed.connect(lambda _=None: end())
+        self.at_end(
+            partial(layers.inserted.disconnect, self._layer_inserted),
+            partial(layers.removed.disconnect, self._layer_removed),
+            watch(self.viewer, self._on_session),
+            self.region.let_go,
+            self.worker.close,
+        )
 
     @property
     def facts(self) -> LayerFacts | None:
@@ -199,7 +205,7 @@ class SegmentPanel(QWidget):
         if self.problem:
             return
         folder = self.keep.path
-        offer = None if folder is None else offer_of(folder)
+        offer = None if folder is None else offer_of(folder, self.keep.reader.text())
         if folder is not None and offer is not None:
             self._ask_about(offer, [("Keep both", lambda: self._run_beside(folder))])
             return
@@ -211,10 +217,8 @@ class SegmentPanel(QWidget):
         if layer is None or facts is None or offer.found is None:
             return
         self.banner.clear()
-        written = self.keep.reader.text().strip()
         try:
-            reader = initials(written) if written else offer.found.saved.reader
-            session = Session.resume(facts.volume, offer.folder, reader)
+            session = resumed(offer, facts.volume, self.keep.reader.text())
         except (MedsegError, ValueError) as error:
             self.banner.say([str(error)], "error")
             return
@@ -311,7 +315,9 @@ class SegmentPanel(QWidget):
         self.status.setText(f"{', '.join(counts) or 'No object'} found.")
         lines = [*(lost or []), *remarks(session, controller)]
         if lines:
-            self.banner.say(lines, "error" if lost else "warning")
+            back = way_back(self.viewer)
+            self._offered = bool(back)
+            self.banner.say(lines, "error" if lost else "warning", back)
 
     def _failed(self, error: MedsegError) -> None:
         self._running, self._waiting = None, False
@@ -381,7 +387,8 @@ class SegmentPanel(QWidget):
         self._refresh()
         if CASE_KEY in layer.metadata:
             return  # the list of cases opens the sessions itself
-        found = [] if controller_of(self.viewer) is not None else offers(layer)
+        bound = controller_of(self.viewer) is not None
+        found = [] if bound else offers(layer, self.keep.reader.text())
         if found:
             self._ask_about(found[0])
 

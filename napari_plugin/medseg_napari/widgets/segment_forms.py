@@ -260,9 +260,15 @@ class RegionForm(QWidget):
                 edge_color="#ffd140",
                 edge_width=1,
             )
-            shapes.events.data.connect(self._drawn)
+        shapes.events.data.connect(self._drawn)  # napari keeps one of several
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
+
+    def let_go(self) -> None:
+        """Listen to the rectangle no more."""
+        shapes = self._shapes()
+        if shapes is not None:
+            shapes.events.data.disconnect(self._drawn)
 
     def _drawn(self, _event: object = None) -> None:
         self._axis = slice_axis(self._viewer)

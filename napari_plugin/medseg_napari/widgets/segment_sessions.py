@@ -6,12 +6,13 @@ Cases panel finds what was begun from a single study, and the other way round.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medseg.errors import InputRefused
-from medseg_napari.session import find_session
+from medseg.types import Volume
+from medseg_napari.session import Session, find_session
 from medseg_napari.session.cases import initials
 from medseg_napari.session.store import Found
 from medseg_napari.view.facts import LayerFacts, facts_of
@@ -29,16 +30,26 @@ WORK_KEY = "medseg_work"
 
 @dataclass(frozen=True)
 class Offer:
-    """A session that a person may go on with; `problem` says why it cannot be read."""
+    """A session that a person may go on with; `problem` says why it cannot be read.
+
+    `reader` is who is asked, as he wrote his initials: only one's own work can be gone on with.
+    """
 
     folder: Path
     found: Found | None
     problem: str = ""
+    reader: str = ""
+
+    @property
+    def is_of_another(self) -> bool:
+        """Whether it is the work of another reader than who is asked; False where nobody is."""
+        own = "" if self.found is None else self.found.saved.reader
+        return bool(own and self.reader.strip()) and _known_as(own) != _known_as(self.reader)
 
     @property
     def can_resume(self) -> bool:
         """Whether it can be opened now."""
-        return self.found is not None and not self.found.in_use
+        return self.found is not None and not self.found.in_use and not self.is_of_another
 
     @property
     def is_unfinished(self) -> bool:
@@ -58,6 +69,8 @@ class Offer:
         saved, steps = self.found.saved, self.found.steps
         count = "1 step" if steps == 1 else f"{steps} steps"
         what = f"{saved.reader}'s session ({count}, last {_moment(self.found.last_time)})"
+        if self.is_of_another:
+            return f"{what} is there. It is another reader's, and stays as it is: begin your own."
         if self.found.in_use:
             return f"{what} is open in another window."
         lost = " The step that was being written is lost." if self.found.torn else ""
@@ -109,8 +122,8 @@ def session_source(facts: LayerFacts) -> dict[str, Any]:
     return found
 
 
-def offers(layer: Layer) -> list[Offer]:
-    """What lies there from before, unfinished work first, then the latest.
+def offers(layer: Layer, reader: str = "") -> list[Offer]:
+    """What lies there from before for a reader: his own, unfinished work first, then the latest.
 
     Work on another series of the same folder is left out.
     """
@@ -119,18 +132,40 @@ def offers(layer: Layer) -> list[Offer]:
         return []
     folders = sorted(one for one in base.iterdir() if one.is_dir())
     series = None if facts is None else facts.source.series
-    found = [one for one in map(offer_of, folders) if one is not None and one.may_be_of(series)]
+    there = (offer_of(one, reader) for one in folders)
+    found = [one for one in there if one is not None and one.may_be_of(series)]
     found.sort(key=lambda one: "" if one.found is None else one.found.last_time, reverse=True)
-    return sorted(found, key=lambda one: not one.is_unfinished)
+    return sorted(found, key=lambda one: (one.is_of_another, not one.is_unfinished))
 
 
-def offer_of(folder: Path) -> Offer | None:
-    """What lies in a folder; None where it holds no session."""
+def resumed(offer: Offer, volume: Volume | None, written: str) -> Session:
+    """The session of an offer, gone on with by whose initials are written, else by its reader.
+
+    Raises as `Session.resume` does, and ValueError for initials that are none or another reader's.
+    """
+    own = "" if offer.found is None else offer.found.saved.reader
+    offer = replace(offer, reader=written)
+    if offer.is_of_another:
+        raise ValueError(offer.words)
+    reader = initials(written) if written.strip() else own
+    return Session.resume(volume, offer.folder, reader)
+
+
+def offer_of(folder: Path, reader: str = "") -> Offer | None:
+    """What lies in a folder for a reader; None where it holds no session."""
     try:
         found = find_session(folder)
     except InputRefused as refused:
         return Offer(folder, None, str(refused))
-    return None if found is None else Offer(folder, found)
+    return None if found is None else Offer(folder, found, reader=reader)
+
+
+def _known_as(reader: str) -> str:
+    """A reader's initials as his folder has them; as written where they make no folder name."""
+    try:
+        return initials(reader)
+    except ValueError:
+        return reader.strip()
 
 
 def _moment(time: str) -> str:

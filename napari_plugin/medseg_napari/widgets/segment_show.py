@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from medseg_napari.controller import Controller, bind
+from medseg_napari.controller import Controller, bind, set_aside
+from medseg_napari.controller_aside import in_words
 from medseg_napari.session import Filter, Session
 from medseg_napari.session.view_state import KeptView
 from medseg_napari.view.facts import StudySource
 from medseg_napari.view.layer_data import labels_data
 from medseg_napari.view.opening import add_layers
-from medseg_napari.widgets.preferences import Preferences, review_keys
+from medseg_napari.widgets.preferences import Preferences, preferences, review_keys
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
+
+BRING_BACK = "Bring it back"
 
 
 def show_session(
@@ -47,6 +52,21 @@ def bind_session(
     return controller
 
 
+def bring_back(viewer: ViewerModel) -> None:
+    """Bind again the session that was set aside last, if there is one, on its own layer."""
+    aside = set_aside(viewer)
+    if aside:
+        session, layer = aside.pop()
+        if layer not in viewer.layers:
+            viewer.layers.append(layer)
+        bind(viewer, session, layer, keys=review_keys(preferences()))
+
+
+def way_back(viewer: ViewerModel) -> list[tuple[str, Callable[[], None]]]:
+    """The button of a banner that brings back what was set aside; none where nothing was."""
+    return [(BRING_BACK, partial(bring_back, viewer))] if set_aside(viewer) else []
+
+
 def remarks(session: Session, controller: Controller) -> list[str]:
     """What the reader should know of a session that was just brought to him, a line each."""
     image = () if session.volume is None else session.volume.warnings
@@ -59,4 +79,5 @@ def remarks(session: Session, controller: Controller) -> list[str]:
         lines.append(f"{hidden} objects{why} are hidden, none is deleted: see the table's filter")
     if session.store is None:
         lines.append("this work is not kept on the disk: no folder was given")
+    lines += [in_words(other) for other, _ in set_aside(controller.viewer)]
     return lines

@@ -13,7 +13,13 @@ from qtpy.QtGui import QColor
 
 from medseg.io.colors import class_colors
 from medseg_napari.session import REVIEW_COLUMNS, Order, Session
-from medseg_napari.widgets.lesions_columns import definition_of, is_number, shown_value, title_of
+from medseg_napari.widgets.lesions_columns import (
+    definition_of,
+    is_number,
+    shown_value,
+    title_of,
+    with_flags,
+)
 
 Index = QModelIndex | QPersistentModelIndex
 _Role = Qt.ItemDataRole
@@ -37,7 +43,7 @@ class LesionTableModel(QAbstractTableModel):
     ) -> None:
         super().__init__(parent)
         self._session = session
-        self._columns = list(columns)
+        self._columns = with_flags(columns)
         self._values: dict[str, Any] = {}
         self._ids: NDArray[np.int64] = session.selection.ids
         self._places: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
@@ -73,7 +79,7 @@ class LesionTableModel(QAbstractTableModel):
     def set_columns(self, columns: Sequence[str]) -> None:
         """Show other columns."""
         self.beginResetModel()
-        self._columns = list(columns)
+        self._columns = with_flags(columns)
         self.endResetModel()
 
     def measure_some(self, most: int) -> int:
