@@ -125,6 +125,9 @@ def watch(  # noqa: PLR0913 - one parameter an option
     done again, and its older result superseded.
     """
     require_one_place(workers, scheduler, cluster)
+    if peers and listen is None:
+        msg = "--from says who may send to --listen, which is not given"
+        raise typer.BadParameter(msg)
     listening = _listen(listen)
     settings = settings_of(
         formats=formats,

@@ -15,6 +15,7 @@ from medseg.types import Instance
 from medseg_napari.controller_keys import bind_undo
 from medseg_napari.controller_steps import reset_diameters
 from medseg_napari.session import Line, Lines, Session, Which
+from medseg_napari.session.packing import mask_sum
 from medseg_napari.view.adapter import move_shapes
 from medseg_napari.view.facts import placement_keywords
 from medseg_napari.view.jump import jump_to_lps
@@ -39,6 +40,7 @@ class LinesLayer:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._shown: tuple[int, tuple[Line, Line]] | None = None
+        self._note = ""
         self._known: tuple[Instance, Lines] | None = None
         self._quiet = False
         self.layer: Shapes | None = None
@@ -50,9 +52,11 @@ class LinesLayer:
         shown = None if lines is None or item is None else (item.id, (lines.long, lines.short))
         if shown is None and self.layer is None:
             return
-        if shown == self._shown and self.layer is not None and not anew:
+        note = "" if lines is None or item is None else _note_on(lines, item)
+        same = shown == self._shown and note == self._note
+        if same and self.layer is not None and not anew:
             return
-        self._shown = shown
+        self._shown, self._note = shown, note
         layer = self._there()
         self._quiet = True
         try:
@@ -68,7 +72,7 @@ class LinesLayer:
                 layer.add_lines(corners, edge_color=list(_COLORS), edge_width=_WIDTH_PIXELS_OF_MM)
         if lines:
             words = " × ".join(f"{line.length_mm:.1f}" for line in lines)
-            layer.features = {"mm": [f"{words} mm", ""]}
+            layer.features = {"mm": [f"{words} mm{self._note}", ""]}
             move_shapes(layer, corners)
 
     def set_wanted(self, *, wanted: bool) -> None:
@@ -175,6 +179,12 @@ class LinesLayer:
         return [[float(value) for value in point] for point in found]
 
 
+def _note_on(lines: Lines, item: Instance) -> str:
+    """What stands beside lengths of which one was drawn on another mask than the lesion has now."""
+    sums = {line.mask_sum for line in (lines.long, lines.short)} - {None}
+    return ", drawn on another mask" if sums and sums != {mask_sum(item)} else ""
+
+
 def measured_lines(session: Session, item: Instance) -> Lines:
     """The diameters of one lesion's mask, as the table has them; the others are not measured."""
     options = session.table.options
@@ -185,9 +195,9 @@ def measured_lines(session: Session, item: Instance) -> Lines:
         slice_thickness_mm=options.slice_thickness_mm,
         acquisition_axis=options.acquisition_axis,
     ).iloc[0]
-    long, short = (
-        Line.of(*([row[f"recist_{which}_{end}_{axis}_mm"] for axis in "xyz"]
-                  for end in ("start", "stop")))
-        for which in WHICH
-    )  # fmt: skip
+    start, stop = (
+        {which: [row[f"recist_{which}_{end}_{axis}_mm"] for axis in "xyz"] for which in WHICH}
+        for end in ("start", "stop")
+    )
+    long, short = (Line.of(start[which], stop[which]) for which in WHICH)
     return Lines(long, short, "mask", "mask")

@@ -44,7 +44,13 @@ def test_what_is_said_reaches_the_watch(run, asked, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("--listen", "104"), ("--workers", 2, "--scheduler", "tcp://x:1"), ("--every", 0)]
+    "words",
+    [
+        ("--listen", "104"),
+        ("--from", "CT1"),
+        ("--workers", 2, "--scheduler", "tcp://x:1"),
+        ("--every", 0),
+    ],
 )
 def test_words_that_mean_nothing_are_a_usage_error(run, asked, tmp_path: Path, words) -> None:
     outcome = run("watch", tmp_path, "-o", "out", "--model", "a", *words)

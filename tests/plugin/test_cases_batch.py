@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from batch_folder import CANARY, OTHER, Site, dicom_study, nifti_study, phantom
+from medseg_napari.controller import controller_of
 from medseg_napari.session import READERS, BatchCase, CaseList, find_session
+from medseg_napari.widgets.cases_page import title_of
 from medseg_napari.widgets.cases_table import cells
-from medseg_napari.widgets.cases_work import CasesWork
+from medseg_napari.widgets.cases_work import CasesWork, page_of
 from medseg_napari.widgets.preferences import Preferences
 
 from medseg.errors import InputRefused, MedsegError
@@ -87,6 +89,19 @@ def test_a_reader_begins_on_the_objects_and_the_image_of_the_batch(
     assert session.store is not None
     assert session.store.folder == site.out / READERS / study(site, seed) / "AB"
     assert files_under(site.out / "done") == before
+
+
+def test_the_page_of_a_case_is_called_by_its_code_whatever_its_layers_are(
+    work: CasesWork, site: Site
+) -> None:
+    case = study(site, 5)
+    work.show(case, work.read(case), WISHES)
+    controller = controller_of(work.viewer)
+    assert controller is not None
+    controller.objects.name = "Doe, Jane: objects"
+    assert title_of(work.viewer) == case
+    _, about = page_of(controller.session, title_of(work.viewer))
+    assert about.title == case
 
 
 @pytest.mark.parametrize("seed", [3, 5])

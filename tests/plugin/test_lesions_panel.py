@@ -96,7 +96,9 @@ def test_of_several_images_on_the_grid_the_chosen_one_is_measured_and_named(
     more = replace(image(), array=image().array + 100, modality="MR", unit="unknown")
     away = replace(image(), geometry=Geometry.from_spacing(image().array.shape, (9.0, 9.0, 9.0)))
     names = ("T1", "T2", "away")
-    data = [image_data(one, name=name) for one, name in zip((image(), more, away), names)]
+    data = [
+        image_data(one, name=name) for one, name in zip((image(), more, away), names, strict=True)
+    ]
     add_layers(window, [*data, labels_data(output())])
     panel = panel_of()
     assert [panel.start.images.itemText(n) for n in range(2)] == ["T1", "T2"]

@@ -1,4 +1,4 @@
-"""What File > Save writes of a layer that a session is on: consistent with the session's totals."""
+"""What File > Save writes of objects under review, and what stands beside their diameters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lesions_cases import bound, only
 from medseg_napari.controller import Controller, release
 from medseg_napari.session import REVIEW_COLUMNS
 from medseg_napari.writer import write_labels
+from session_cases import split
 
 from medseg.io import read_instances
 
@@ -74,3 +75,15 @@ def test_nothing_is_left_out_where_nothing_was_rejected_or_no_session_is_there(
     save(work, tmp_path / "out.csv")
     assert "mark" not in pd.read_csv(tmp_path / "out.csv").columns
     assert said == []
+
+
+def test_a_diameter_in_the_picture_says_that_it_was_drawn_on_another_mask(viewer) -> None:
+    made = bound(viewer, only(3, 12, 40))
+    made.select([12])
+    made.session.move_line(12, "long", (0, 0, 0), (3, 4, 0))
+    text = made.lines.layer.features["mm"]
+    assert text.iloc[0].startswith("5.0 × ") and text.iloc[0].endswith(" mm")
+    made.session.apply(split(made.session, 12, 5))
+    assert made.lines.layer.features["mm"].iloc[0].endswith(" mm, drawn on another mask")
+    made.undo()
+    assert made.lines.layer.features["mm"].iloc[0].endswith(" mm")

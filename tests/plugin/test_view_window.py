@@ -147,6 +147,29 @@ def test_the_chooser_lists_sizes_pictures_and_refusals(window, qtbot, tmp_path) 
     assert dialog.result() == 1
 
 
+def test_the_chooser_answers_while_a_thumbnail_is_read(
+    needs_window, qtbot, tmp_path, monkeypatch
+) -> None:
+    from threading import Event
+
+    from medseg_napari.view.choices import Choice, list_choices
+    from medseg_napari.view.chooser import ChooserDialog
+
+    go_on, read = Event(), Choice.read
+    monkeypatch.setattr(Choice, "read", lambda self: (go_on.wait(60), read(self))[1])
+    for number in (1, 2):
+        ct_series(tmp_path / str(number), number)
+    dialog = ChooserDialog(list_choices(tmp_path))  # it would stand here for a minute
+    qtbot.addWidget(dialog)
+    dialog.show()
+    dialog.list.selectAll()
+    assert len(dialog.chosen) == 2
+    assert dialog.list.item(0).icon().isNull()
+    go_on.set()
+    for row in (0, 1):
+        qtbot.waitUntil(lambda row=row: not dialog.list.item(row).icon().isNull(), timeout=10_000)
+
+
 def test_the_menus_turn_the_view(window) -> None:
     from medseg_napari.view import commands
     from napari.utils._proxies import PublicOnlyProxy

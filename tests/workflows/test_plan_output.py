@@ -139,7 +139,7 @@ def test_a_long_plan_is_cut_and_says_so(plan: Plan) -> None:
 def test_the_lines_count_what_a_plan_comes_to(plan: Plan) -> None:
     assert plan_lines(plan) == [
         f"3 studies, 1 to do, 1 for {MODEL}",
-        "not selected (archive): 1 study",
+        "quarantined (archive): 1 study",
         "not selected (modality): 1 study",
         "set aside (not DICOM): 1 file",
     ]

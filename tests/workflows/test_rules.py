@@ -84,6 +84,8 @@ def test_rules_are_read_in_their_order(tmp_path: Path, card: Card) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "says"),
     [
+        ('"MR"', '"MRI"', 8, "must.modality: is one of CT, MR, PT"),
+        ('"axial"', '"axiall"', 10, "must.orientation: is one of axial, coronal"),
         ("slices = {", "slice = {", 11, "rule.must.slice: is no key of a rule"),
         ("slices = { min = 30 }", "slices = 30", 11, "rule.must.slices: wants { min"),
         ("slices = { min = 30 }", "slices = { least = 3 }", 11, "rule.must.slices: wants { min"),

@@ -138,3 +138,13 @@ def test_what_no_waiting_mends_ends_the_watch(
     monkeypatch.setattr(watch, "run_batch", refused)
     with pytest.raises(MedsegError, match=code):
         watch_inbox(tmp_path, tmp_path / "out", [MODEL], watch=replace(SOON, quiet_s=0))
+
+
+def test_two_watches_do_not_fill_one_folder(tmp_path: Path) -> None:
+    def another(_line: str) -> None:
+        with pytest.raises(MedsegError, match="out-owned"):
+            watch_inbox(tmp_path / "inbox", tmp_path / "out", [MODEL], options=OPTIONS, watch=SOON)
+        raise EnoughError
+
+    listening = replace(SOON, listen=Listen("MEDSEG", "127.0.0.1", 0))
+    watched(tmp_path / "inbox", tmp_path / "out", another, listening)

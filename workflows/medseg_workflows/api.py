@@ -28,9 +28,11 @@ SETTINGS, OPTIONS = Settings(), BatchOptions()
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a batch came to. `total` jobs were planned; `failures` counts those in quarantine.
+    """What a batch came to: of `total` studies, how many are done and quarantined, and why.
 
-    `not_selected` are studies that no rule of any model takes.
+    A study counts once for each model that it is for, and a file that names no study as one.
+    `not_selected` are studies that no rule of any model takes, `not_in_root` earlier results that
+    are kept, of studies that are not in the folder any more.
     """
 
     out: Path
@@ -40,6 +42,7 @@ class Batch:
     quarantined: int
     not_selected: int
     failures: Mapping[str, int]
+    not_in_root: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -55,6 +58,7 @@ class Batch:
             "done": self.done,
             "quarantined": self.quarantined,
             "not_selected": self.not_selected,
+            "not_in_root": self.not_in_root,
             "failures": dict(self.failures),
         }
 
@@ -63,7 +67,8 @@ class Batch:
         said = f"{self.done} of {self.total} studies done, {self.quarantined} quarantined"
         reasons = ", ".join(f"{code} {count}" for code, count in sorted(self.failures.items()))
         more = f" ({reasons})" if reasons else ""
-        return f"{said}{more}, {self.not_selected} not selected"
+        gone = f", {self.not_in_root} done before and gone from ROOT" if self.not_in_root else ""
+        return f"{said}{more}, {self.not_selected} not selected{gone}"
 
 
 def plan_batch(
@@ -114,9 +119,8 @@ def run_batch(
     pseudonyms = Pseudonyms(site_secret(options.secret))
     with _terminable(), Ledger.open(out, pseudonyms) as ledger:
         plan = _planned(root, models, pseudonyms, settings, options, screen.looked)
-        uses = list({job.model.name: job.model for job in plan.jobs}.values())
         rules = options.select.read_text(encoding="utf-8") if options.select else ""
-        ledger.begin(Said(str(root), rules, uses, settings), resume=options.resume)
+        ledger.begin(Said(str(root), rules, plan.models, settings), resume=options.resume)
         todo = ledger.plan(plan, retry=options.retry_quarantined)
         write_plan(plan, out)
         if options.keep_map:
@@ -128,7 +132,7 @@ def _run(
     ledger: Ledger, root: Path, plan: Plan, todo: Todo, options: BatchOptions, show: Show
 ) -> Batch:
     tally = Tally(
-        total=len(plan.jobs),
+        total=len(plan.jobs) + len(plan.refused),
         before=todo.done + todo.quarantined,
         done=todo.done,
         quarantined=todo.quarantined,
@@ -139,8 +143,8 @@ def _run(
         run_jobs(ledger, root, todo.jobs, options, Progress(ledger, tally, show))
     except KeyboardInterrupt as stop:
         ledger.note("interrupted")
-        finished = sum(ledger.state(job.key) != "pending" for job in plan.jobs)
-        said = f"{finished} of {tally.total} studies are finished; {AGAIN}"
+        left = sum(ledger.state(job.key) == "pending" for job in plan.jobs)
+        said = f"{tally.total - left} of {tally.total} studies are finished; {AGAIN}"
         raise KeyboardInterrupt(said) from stop
     except MedsegError as error:
         ledger.note("error", code=error.code)
@@ -148,7 +152,7 @@ def _run(
     finally:
         ledger.forget_attempts(job.key for job in todo.jobs if ledger.state(job.key) == "pending")
         _write_tables(ledger.out)
-    states = Counter(ledger.state(job.key) for job in plan.jobs)
+    states = Counter(ledger.state(key) for key in _keys(plan))
     ledger.note("end", done=states["done"], quarantined=states["quarantined"])
     return Batch(
         out=ledger.out,
@@ -156,8 +160,9 @@ def _run(
         total=tally.total,
         done=states["done"],
         quarantined=states["quarantined"],
-        not_selected=len({row.study for row in plan.unselected}),
+        not_selected=len({row.study for row in plan.not_selected}),
         failures=_failures(ledger, plan),
+        not_in_root=_gone(ledger, plan),
     )
 
 
@@ -184,9 +189,22 @@ def _planned(
 
 
 def _failures(ledger: Ledger, plan: Plan) -> Counter[str]:
-    """Jobs of the plan that are in quarantine, by code."""
-    keys = {job.key for job in plan.jobs}
+    """What of the plan is in quarantine, by code."""
+    keys = _keys(plan)
     return Counter(one["code"] for one in ledger.failures() if one["key"] in keys)
+
+
+def _keys(plan: Plan) -> set[str]:
+    """Of its jobs, and of what it refuses."""
+    return {job.key for job in plan.jobs} | {one.key for one in plan.refused}
+
+
+def _gone(ledger: Ledger, plan: Plan) -> int:
+    """Results whose studies the plan did not find; none where it looked at a part of the root."""
+    if plan.parts is not None:
+        return 0
+    models = {one.name for one in plan.models}
+    return sum(ledger.record(key).model.name in models for key in ledger.done() - _keys(plan))
 
 
 def _write_tables(out: Path) -> None:
@@ -203,9 +221,10 @@ def _write_map(plan: Plan, path: Path) -> None:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["patient", "study", "patient_id", "study_uid"])
+            writer.writerow(["patient", "study", "patient_id", "study_uid", "where"])
             for one in plan.identities:
-                writer.writerow([one.patient, one.study, one.patient_id, one.study_uid])
+                named = one.patient_id, one.study_uid, one.where
+                writer.writerow([one.patient, one.study, *named])
 
 
 @contextmanager

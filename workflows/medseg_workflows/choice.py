@@ -36,6 +36,12 @@ class Verdict(NamedTuple):
 
 Rank = tuple[float, ...]
 
+_UNTOLD = (
+    *("orientation", "slices", "spacing_z_mm", "spacing_xy_mm", "cover_mm", "matrix"),
+    "volume_label",
+)
+"""Facts that sound images alone have."""
+
 
 def choose(candidates: Sequence[Candidate], rule: ChannelRule) -> tuple[Verdict, ...]:
     """A verdict for each candidate; at most one is chosen, whatever their order.
@@ -70,6 +76,21 @@ def faults(candidate: Candidate, rule: ChannelRule) -> tuple[str, ...]:
         return (candidate.refused,)
     found = (one.fault(candidate.facts, rule.allow_unknown) for one in rule.must)
     return tuple(dict.fromkeys(fault for fault in found if fault is not None))
+
+
+def missed(candidates: Sequence[Candidate], rule: ChannelRule) -> Candidate | None:
+    """The best of those that cannot be read and fit a rule by all that is known of them."""
+    allowed = (*rule.allow_unknown, *_UNTOLD)
+    fitting = [
+        one
+        for one in candidates
+        if one.refused and not any(each.fault(one.facts, allowed) for each in rule.must)
+    ]
+
+    def rank(one: Candidate) -> tuple[Rank, tuple[str, int]]:
+        return tuple(penalty(each, one.facts) for each in rule.prefer), one.identity
+
+    return min(fitting, key=rank, default=None)
 
 
 def _undecided(candidates: Sequence[Candidate], ranks: dict[int, Rank]) -> dict[int, str]:

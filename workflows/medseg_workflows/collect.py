@@ -27,6 +27,8 @@ from medseg_workflows.plan_output import PLAN_JSON
 from medseg_workflows.records import VERSION, State
 
 STUDIES, QUARANTINE = "studies.csv", "quarantine.csv"
+NOT_IN_ROOT = "not-in-root"
+"""The warning of a result that is kept though its study is not in the folder any more."""
 TABLES = (*FILES, STUDIES, QUARANTINE)
 """What `collect` writes."""
 
@@ -60,7 +62,10 @@ class StudyRow(NamedTuple):
 
 
 class QuarantineRow(NamedTuple):
-    """Why a study with a model failed, how often it was tried, and what to do."""
+    """Why a study with a model failed, how often it was tried, and what to do.
+
+    Without attempts the plan refused it; without a model it is a file that names no study.
+    """
 
     study: str
     patient: str
@@ -86,15 +91,23 @@ QUARANTINE_TYPES: Mapping[str, str] = {
 
 
 class _Planned(NamedTuple):
-    """The jobs of plan.json by study and model, and who has none."""
+    """The jobs of plan.json by study and model, and who has none.
+
+    `models` are those whose studies were looked for in all of the root.
+    """
 
     jobs: Mapping[tuple[str, str], Mapping[str, Any]]
     unselected: Sequence[Mapping[str, Any]]
+    models: frozenset[str] = frozenset()
 
     def key_of(self, pair: tuple[str, str], key: str) -> str:
         """The key of a study and model as planned; `key` where no plan knows them."""
         job = self.jobs.get(pair)
         return key if job is None else str(job["key"])
+
+    def is_gone(self, pair: tuple[str, str]) -> bool:
+        """Whether the study of a result was not found any more."""
+        return pair[1] in self.models and pair not in self.jobs
 
 
 def collect(out: Path) -> None:
@@ -154,7 +167,8 @@ def _planned(out: Path) -> _Planned:
     if not path.is_file():
         return _Planned(jobs, unselected)
     with path.open(encoding="utf-8") as file:
-        check_version(json.loads(f"{next(file).rstrip().rstrip(',')}}}"), PLAN_JSON)
+        head = json.loads(f"{next(file).rstrip().rstrip(',')}}}")
+        check_version(head, PLAN_JSON)
         section = ""
         for line in file:  # an entry a line
             text = line.strip().rstrip(",")
@@ -165,7 +179,7 @@ def _planned(out: Path) -> _Planned:
                 jobs[job["study"], job["model"]] = job
             elif section == "unselected" and text.startswith("{"):
                 unselected.append(json.loads(text))
-    return _Planned(jobs, unselected)
+    return _Planned(jobs, unselected, frozenset(head["models"] if head["whole"] else ()))
 
 
 def _done(out: Path, planned: _Planned) -> tuple[list[StudyRow], list[str]]:
@@ -182,6 +196,8 @@ def _done(out: Path, planned: _Planned) -> tuple[list[StudyRow], list[str]]:
         except (LookupError, StopIteration, TypeError, ValueError) as error:
             raise InputRefused("file-corrupt", name, "is no record of a result", AGAIN) from error
         if planned.key_of(pair, key) == key:
+            if planned.is_gone(pair):
+                row = row._replace(warnings=";".join(filter(None, (row.warnings, NOT_IN_ROOT))))
             rows.append(row)
             found.update(columns_of_objects(out, key))
     return rows, all_columns(found)

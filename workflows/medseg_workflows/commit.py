@@ -77,7 +77,7 @@ def commit(out: Path, record: Record, folder: Path) -> bool:
     Raises OutputError.
     """
     try:
-        text = json.dumps(record.as_dict(), indent=2, sort_keys=True) + "\n"
+        text = json.dumps(record.as_dict(), indent=2) + "\n"
         (folder / RECORD).write_text(text, encoding="utf-8")
         for path in folder.iterdir():
             if path.is_file():

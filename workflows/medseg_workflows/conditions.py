@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from types import MappingProxyType
 from typing import Any, Literal
 
 from medseg_workflows.facts import HIDDEN, Facts
@@ -13,6 +14,13 @@ EQUAL = ("modality", "orientation", "body_part", "image_type", "channel")
 """Facts of one word, or of several in `image_type`: a word holds where it is the same."""
 CONTAINED = ("kernel", "manufacturer", "volume_label", "description")
 """Facts of free text: a word holds where it stands anywhere in it."""
+CLOSED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "modality": ("CT", "MR", "PT"),
+        "orientation": ("axial", "coronal", "sagittal", "oblique"),
+    }
+)
+"""Facts that have no other words."""
 NUMBERS = ("slices", "spacing_z_mm", "spacing_xy_mm", "cover_mm", "matrix")
 FLAGS = ("contrast",)
 FACTS = (*EQUAL, *CONTAINED, *NUMBERS, *FLAGS)
@@ -136,7 +144,13 @@ def condition_of(key: str, value: Any) -> Condition:
     ):
         msg = f"wants {'a word' if test == 'is' else 'a list of words'} in quotes; got {value!r}"
         raise ValueError(msg)
-    return Condition(key, fact, test, tuple(one.strip() for one in words))
+    wanted = tuple(one.strip() for one in words)
+    known = CLOSED.get(fact, wanted)
+    unknown = [one for one in wanted if one.casefold() not in {word.casefold() for word in known}]
+    if unknown:
+        msg = f"is one of {', '.join(known)}; got {unknown[0]!r}"
+        raise ValueError(msg)
+    return Condition(key, fact, test, wanted)
 
 
 def preference_of(table: Mapping[str, Any]) -> Preference:

@@ -17,8 +17,8 @@ from medseg.errors import OutputError
 from medseg.io.atomic import atomic_path, output_error, writable_folder
 from medseg.io.batch_sources import write_sources
 from medseg.io.pseudonyms import Pseudonyms, veiled
-from medseg_workflows.commit import RECORD, failure_path, is_done, is_quarantined
-from medseg_workflows.owner import LOCK, OWNER, owned
+from medseg_workflows.commit import RECORD, failure_path, is_done, is_quarantined, quarantine
+from medseg_workflows.owner import LOCK, OWNER, WATCH_LOCK, WATCH_OWNER, owned
 from medseg_workflows.plan_output import PLAN_CSV, PLAN_JSON
 from medseg_workflows.records import VERSION, Job, ModelUse, Plan, Record, Settings, State
 
@@ -103,13 +103,17 @@ class Ledger:
     def plan(self, plan: Plan, *, retry: bool = False) -> Todo:
         """Take a plan on: put older results of its studies aside, and say what is left to do.
 
-        `retry` forgets failures, so that their jobs are done once more. A result that was put
-        aside comes back where it is wanted again.
+        A result whose study gets no job of the model any more is put aside too, and what the plan
+        refuses is quarantined; studies that the plan does not look at stay as they are. `retry`
+        forgets failures, so that their jobs are done once more. A result that was put aside comes
+        back where it is wanted again.
         """
         wanted = {job.key for job in plan.jobs}
         pairs = {(job.study, job.model.name) for job in plan.jobs}
+        pairs |= {(row.study, row.model) for row in plan.rows}
         self._put_aside(wanted, pairs)
-        left, done, quarantined = [], 0, 0
+        self._refuse(plan, pairs)
+        left, done, quarantined = [], 0, len(plan.refused)
         for job in plan.jobs:
             state = self._state(job, retry=retry)
             done, quarantined = done + (state == "done"), quarantined + (state == "quarantined")
@@ -198,7 +202,7 @@ class Ledger:
         return found
 
     def _holds_results(self) -> bool:
-        return any(any((self.out / name).iterdir()) for name in ("done", "quarantine"))
+        return any((self.out / "done").iterdir()) or any(one["attempts"] for one in self.failures())
 
     def _check_batch(self) -> None:
         said = _read_json(self.out / BATCH)
@@ -222,10 +226,23 @@ class Ledger:
             if (record.study, record.model.name) in pairs:
                 _move(self.out / "done" / key, self.out / "superseded" / key)
                 self.note("superseded", key=key)
+
+    def _refuse(self, plan: Plan, pairs: set[tuple[str, str]]) -> None:
+        """Quarantine what the plan refuses, and forget the failures that it has overtaken."""
+        refused = {one.key: one for one in plan.refused}
+        wanted = refused.keys() | {job.key for job in plan.jobs}
         for path in sorted((self.out / "quarantine").glob("*.json")):
             said = None if path.stem in wanted else _failure(path)
-            if said is not None and (said["study"], said["model"]) in pairs:
+            if said is None:
+                continue
+            if (said["study"], said["model"]) in pairs or _is_over(said, plan):
                 path.unlink()
+        for one in refused.values():
+            names = {"key": one.key, "study": one.study, "model": one.model}
+            said = {**names, "patient": one.patient, **asdict(one.failure)}
+            if not is_quarantined(self.out, one.key) or self.failure(one.key) != said:
+                quarantine(self.out, {**names, "patient": one.patient}, one.failure)
+                self.note("quarantined", **names, code=one.failure.code)
 
     def _state(self, job: Job, *, retry: bool) -> State:
         aside = self.out / "superseded" / job.key
@@ -264,6 +281,14 @@ def make_folders(out: Path) -> None:
             raise output_error(error, folder) from error
 
 
+def _is_over(said: Mapping[str, Any], plan: Plan) -> bool:
+    """Whether a plan looked where an older one refused something, and found nothing of it."""
+    if said["attempts"]:
+        return False
+    where = str(said["key"]).rpartition("-")[2]
+    return plan.parts is None or (not said["model"] and where in plan.parts)
+
+
 def _record(path: Path) -> Record:
     return Record.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
@@ -300,7 +325,7 @@ def _refuse_strange(out: Path) -> None:
     """A folder with files that no batch made is none for a batch."""
     if (out / BATCH).exists():
         return
-    ours = {LOCK, OWNER, AUDIT, PLAN_CSV, PLAN_JSON, *FOLDERS}
+    ours = {LOCK, OWNER, WATCH_LOCK, WATCH_OWNER, AUDIT, PLAN_CSV, PLAN_JSON, *FOLDERS}
     try:
         names = [one.name for one in out.iterdir() if one.name not in ours]
         strange = [name for name in names if not (name[0] == "." and ".partial" in name)]

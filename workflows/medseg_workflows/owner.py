@@ -10,35 +10,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medseg.errors import OutputError
 from medseg.io.atomic import atomic_path, output_error
 
 LOCK, OWNER = ".lock", ".owner"
+WATCH_LOCK, WATCH_OWNER = ".watch.lock", ".watch.owner"
+"""Of a watch, which holds the folder between its runs too."""
 BEAT_S = 30.0
 FRESH_S = 300.0
 """On another host the lock may not be seen: its owner counts as alive for so long after a beat."""
 
 
+class _Held(NamedTuple):
+    """The two files of a hold."""
+
+    lock: Path
+    owner: Path
+
+
 @contextmanager
-def owned(out: Path) -> Iterator[None]:
-    """Hold the folder `out` for this process.
+def owned(out: Path, lock: str = LOCK, owner: str = OWNER) -> Iterator[None]:
+    """Hold the folder `out` for this process, or the part of it that these two files stand for.
 
     The system frees the lock when the process ends, however it does; the file `.owner` says who
     holds it, and on network folders that do not lock keeps other hosts out.
 
     Raises OutputError `out-owned` where another run holds it, and what `output_error` says.
     """
-    path = out / LOCK
+    held = _Held(out / lock, out / owner)
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(held.lock, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise output_error(error, path) from error
+        raise output_error(error, held.lock) from error
     try:
-        if not _locked(handle) or _held_elsewhere(out):
-            raise _in_use(out)
-        with _beating(out):
+        if not _locked(handle) or _held_elsewhere(held):
+            raise _in_use(held)
+        with _beating(held):
             yield
     finally:
         os.close(handle)
@@ -70,31 +79,31 @@ def _locked_on_windows(handle: int) -> bool:
     return True
 
 
-def _held_elsewhere(out: Path) -> bool:
+def _held_elsewhere(held: _Held) -> bool:
     """Whether a run on another host gave a sign of life lately, by the clock of the folder."""
-    said = _said(out)
+    said = _said(held)
     if said is None or said.get("host") == platform.node():
         return False
     try:
-        os.utime(out / LOCK)
-        now_s = (out / LOCK).stat().st_mtime
-        return now_s - (out / OWNER).stat().st_mtime < FRESH_S
+        os.utime(held.lock)
+        now_s = held.lock.stat().st_mtime
+        return now_s - held.owner.stat().st_mtime < FRESH_S
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise output_error(error, out / OWNER) from error
+        raise output_error(error, held.owner) from error
 
 
-def _said(out: Path) -> dict[str, Any] | None:
+def _said(held: _Held) -> dict[str, Any] | None:
     try:
-        said = json.loads((out / OWNER).read_text(encoding="utf-8"))
+        said = json.loads(held.owner.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return said if isinstance(said, dict) else None
 
 
-def _in_use(out: Path) -> OutputError:
-    said = _said(out) or {}
+def _in_use(held: _Held) -> OutputError:
+    said = _said(held) or {}
     process, host = said.get("pid", "unknown"), said.get("host", "an unknown host")
     return OutputError(
         "out-owned",
@@ -105,21 +114,21 @@ def _in_use(out: Path) -> OutputError:
 
 
 @contextmanager
-def _beating(out: Path) -> Iterator[None]:
+def _beating(held: _Held) -> Iterator[None]:
     """Say who holds the folder, and again every 30 s that it is still so."""
     said = {
         "host": platform.node(),
         "pid": os.getpid(),
         "started": datetime.now().isoformat(timespec="seconds"),
     }
-    with atomic_path(out / OWNER) as temporary:
+    with atomic_path(held.owner) as temporary:
         temporary.write_text(json.dumps(said) + "\n", encoding="utf-8")
     ended = threading.Event()
 
     def beat() -> None:
         while not ended.wait(BEAT_S):
             with suppress(OSError):  # a full disk is told by those who write results
-                os.utime(out / OWNER)
+                os.utime(held.owner)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -129,4 +138,4 @@ def _beating(out: Path) -> Iterator[None]:
         ended.set()
         thread.join()
         with suppress(OSError):
-            (out / OWNER).unlink()
+            held.owner.unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -15,9 +15,19 @@ from medseg.io.batch_sources import ImageInput
 from medseg.io.dicom.suv import PetUnits
 from medseg.io.pseudonyms import Pseudonyms
 from medseg.models.packages import card_of, check_weights, package_folder, shipped
-from medseg_workflows.choice import Candidate, Verdict, choose
+from medseg.refusal_codes import REFUSALS
+from medseg_workflows.choice import Candidate, Verdict, choose, missed
 from medseg_workflows.facts import HIDDEN, SeriesFacts, VolumeFacts
-from medseg_workflows.records import Identity, Job, ModelUse, Plan, PlanRow, Settings
+from medseg_workflows.records import (
+    Failure,
+    Identity,
+    Job,
+    ModelUse,
+    Plan,
+    PlanRow,
+    RefusedStudy,
+    Settings,
+)
 from medseg_workflows.rules import Rule, default_rule, modality_of, read_rules
 from medseg_workflows.studies import Lost, Progress, Study, file_studies, stand_in, survey
 
@@ -43,11 +53,15 @@ class _Seen(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """What a rule made of a study: a row for each volume and channel, and what it chose."""
+    """What a rule made of a study: a row for each volume and channel, and what it chose.
+
+    `refused` is why an image that it would have chosen cannot be read.
+    """
 
     rows: list[PlanRow]
     inputs: dict[str, tuple[SeriesFacts, VolumeFacts]]
     missing: str
+    refused: str
 
 
 def make_plan(  # noqa: PLR0913 - what a batch may say of it
@@ -85,7 +99,9 @@ def make_plan(  # noqa: PLR0913 - what a batch may say of it
     for one in planned:
         for study in file_studies(found.files, [channel.name for channel in one.card.channels]):
             planner.add(study, [one])
-    return planner.plan(found.lost, found.skipped)
+    plan = planner.plan(found.lost, found.skipped)
+    parts = None if only is None else frozenset(planner.part(f"{one}/") for one in only)
+    return replace(plan, models=tuple(one.model for one in planned), parts=parts)
 
 
 class _Planner:
@@ -96,6 +112,7 @@ class _Planner:
         self._jobs: dict[str, Job] = {}
         self._rows: dict[str, list[PlanRow]] = {}
         self._identities: dict[str, Identity] = {}
+        self._refused: dict[str, RefusedStudy] = {}
 
     def add(self, study: Study, models: Iterable[_Planned]) -> None:
         named = self._named(study.uid, study.patient_id)
@@ -107,6 +124,9 @@ class _Planner:
             if not taken.missing:
                 job = self._job(study, named, one.model, taken.inputs)
                 self._jobs[job.key] = job
+            elif taken.refused:
+                digest = self._codes.job_digest(f"model\n{one.model.name}")
+                self._refuse(named, one.model.name, taken.refused, digest)
 
     def plan(self, lost: Sequence[Lost], skipped: Mapping[str, int]) -> Plan:
         done = {job.study for job in self._jobs.values()}
@@ -116,24 +136,43 @@ class _Planner:
             if study not in done
         ]
         unselected += [self._lost(one) for one in lost]
+        refused = (self._refused[key] for key in sorted(self._refused))
         return Plan(
             jobs=tuple(self._jobs[key] for key in sorted(self._jobs)),
             rows=tuple(sorted((row for rows in self._rows.values() for row in rows), key=_order)),
             unselected=tuple(sorted(unselected, key=_order)),
             skipped=dict(skipped),
             identities=tuple(self._identities[code] for code in sorted(self._identities)),
+            refused=tuple(refused),
         )
+
+    def part(self, where: str) -> str:
+        """The code of the folder of the root in which something lies, or of the root itself."""
+        return self._codes.job_digest(f"folder\n{where.rpartition('/')[0].partition('/')[0]}")
 
     def _named(self, uid: str, patient_id: str) -> Identity:
         codes = self._codes.study(uid), self._codes.patient(patient_id)
-        said = uid.partition("\n")[2] or uid, "" if "\n" in patient_id else patient_id
-        identity = Identity(*codes, *said)
+        kind, stands_in, name = uid.partition("\n")
+        is_file = bool(stands_in) and kind == "file"
+        identity = Identity(
+            *codes,
+            study_uid="" if is_file else name or uid,
+            patient_id="" if "\n" in patient_id else patient_id,
+            where=name or "." if is_file else "",
+        )
         self._identities[identity.study] = identity
         return identity
 
     def _lost(self, lost: Lost) -> PlanRow:
         named = self._named(*[stand_in("file", lost.where)] * 2)
+        self._refuse(named, "", lost.reason, self.part(lost.where))
         return _row(named, Verdict("refused", (lost.reason,)))
+
+    def _refuse(self, named: Identity, model: str, reason: str, digest: str) -> None:
+        code, _, detail = reason.partition(": ")
+        failure = Failure(code, detail, REFUSALS[code].remedy, attempts=0)
+        key = f"{named.study}-{digest}"
+        self._refused[key] = RefusedStudy(key, named.study, named.patient, model, failure)
 
     def _seen(self, study: Study) -> list[_Seen]:
         seen = []
@@ -176,7 +215,10 @@ def _taken(named: Identity, seen: Sequence[_Seen], rules: Sequence[Rule]) -> _Ta
     """What the first rule that gives every channel makes of a study, else the nearest."""
     tried = [_by_rule(named, seen, rule) for rule in rules]
     whole = next((taken for taken in tried if not taken.missing), None)
-    return whole or min(tried, key=lambda taken: min(len(row.reasons) for row in taken.rows))
+    if whole is not None:
+        return whole
+    nearest = min(tried, key=lambda taken: min(len(row.reasons) for row in taken.rows))
+    return next((taken for taken in tried if taken.refused), nearest)
 
 
 def _by_rule(named: Identity, seen: Sequence[_Seen], rule: Rule) -> _Taken:
@@ -204,7 +246,7 @@ def _by_rule(named: Identity, seen: Sequence[_Seen], rule: Rule) -> _Taken:
         for channel, mine in verdicts.items()
         for one, verdict in zip(seen, mine, strict=True)
     ]
-    return _Taken(rows, inputs, missing)
+    return _Taken(rows, inputs, missing, _unreadable(rule, candidates, inputs))
 
 
 def _row(named: Identity, verdict: Verdict, **about: Any) -> PlanRow:
@@ -218,6 +260,13 @@ def _row(named: Identity, verdict: Verdict, **about: Any) -> PlanRow:
 
 def _order(row: PlanRow) -> tuple[str | int, ...]:
     return row.patient, row.study, row.model, row.number, row.volume or 0, row.channel, row.series
+
+
+def _unreadable(rule: Rule, candidates: Sequence[Candidate], inputs: Iterable[str]) -> str:
+    """Why the first channel that lacks is refused, where each has an image that would fit."""
+    lacking = [one for one in rule.channels if one.required and one.channel not in inputs]
+    reasons = [one.refused if (one := missed(candidates, each)) else "" for each in lacking]
+    return reasons[0] if reasons and all(reasons) else ""
 
 
 def _missing(rule: Rule, inputs: Mapping[str, tuple[SeriesFacts, VolumeFacts]]) -> str:

@@ -6,7 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ _ABOUT = (
     *("decision", "reasons", "rule"),
 )
 _FACTS = tuple(name for name in ORDER if name not in HIDDEN)
+_COLUMNS = {"channel": "file_channel"}
+"""Names of facts that are columns of their own already: what a file says is no choice of a rule."""
 _NAMES = [one.name for one in fields(PlanRow)]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -43,7 +45,7 @@ def write_plan(plan: Plan, out: Path) -> None:
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_ABOUT, *_FACTS])
+        writer.writerow([*_ABOUT, *(_COLUMNS.get(name, name) for name in _FACTS)])
         writer.writerows(map(_cells, _all_rows(plan)))
     with atomic_path(out / PLAN_JSON) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.writelines(_json_parts(plan))
@@ -52,7 +54,7 @@ def write_plan(plan: Plan, out: Path) -> None:
 def plan_as_dict(plan: Plan) -> dict[str, Any]:
     """The content of `plan.json`: pseudonyms, facts and reasons, no path and no name."""
     return {
-        "version": VERSION,
+        **_head(plan),
         "skipped": dict(plan.skipped),
         **{name: list(lines) for name, lines in _lists(plan)},
     }
@@ -94,9 +96,11 @@ def plan_lines(plan: Plan) -> list[str]:
     hidden = len(_all_rows(plan)) - MOST_SHOWN
     if hidden > 0:
         lines.append(f"{_counted(hidden, 'row is', 'rows are')} not shown")
-    reasons = Counter(_kind(row.reasons[0]) for row in plan.unselected)
-    for reason, count in sorted(reasons.items(), key=lambda one: (-one[1], one[0])):
-        lines.append(f"not selected ({reason}): {_counted(count, 'study', 'studies')}")
+    refused = Counter(one.failure.code for one in plan.refused)
+    reasons = Counter(_kind(row.reasons[0]) for row in plan.not_selected)
+    for what, counts in (("quarantined", refused), ("not selected", reasons)):
+        for reason, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
+            lines.append(f"{what} ({reason}): {_counted(count, 'study', 'studies')}")
     for what, count in plan.skipped.items():
         lines.append(f"set aside ({what}): {_counted(count, 'file', 'files')}")
     return lines
@@ -143,6 +147,13 @@ def _lists(plan: Plan) -> Iterator[tuple[str, Iterator[Mapping[str, Any]]]]:
     yield "jobs", (_job(job, chosen.get((job.study, job.model.name), ())) for job in plan.jobs)
     yield "rows", map(_as_dict, plan.rows)
     yield "unselected", map(_as_dict, plan.unselected)
+    yield "refused", map(asdict, plan.refused)
+
+
+def _head(plan: Plan) -> dict[str, Any]:
+    """What a reader of the jobs has to know; `whole` says whether all of the root was looked at."""
+    models = [one.name for one in plan.models]
+    return {"version": VERSION, "models": models, "whole": plan.parts is None}
 
 
 def _job(job: Job, rows: Iterable[PlanRow]) -> dict[str, Any]:
@@ -162,7 +173,7 @@ def _as_dict(row: PlanRow) -> dict[str, Any]:
 
 def _json_parts(plan: Plan) -> Iterator[str]:
     """The text of `plan_as_dict`, an entry a line, without all of it in memory at once."""
-    yield f'{{"version": {VERSION},\n"skipped": {json.dumps(dict(plan.skipped))}'
+    yield f'{json.dumps(_head(plan))[:-1]},\n"skipped": {json.dumps(dict(plan.skipped))}'
     for name, entries in _lists(plan):
         yield f',\n"{name}": ['
         for n, entry in enumerate(entries):

@@ -49,12 +49,18 @@ class Tally:
         left_s = self.left_s(now_s)
         parts = [
             f"{self.finished} of {self.total} studies",
-            f"{self.lesions} lesions",
+            self.found,
             *([f"{self.quarantined} quarantined ({self.reasons()})"] if self.quarantined else []),
-            f"{self.workers} workers",
+            f"{self.workers} worker{'' if self.workers == 1 else 's'}",
             *([] if left_s is None else [f"{clock(left_s)} left"]),
         ]
         return ", ".join(parts)
+
+    @property
+    def found(self) -> str:
+        """Lesions, and of which run they are where it goes on with an older one."""
+        here = " in this run" if self.before else ""
+        return f"{self.lesions} lesion{'' if self.lesions == 1 else 's'}{here}"
 
     def reasons(self) -> str:
         """The codes of failures, the most frequent first."""
@@ -152,7 +158,7 @@ def _drawn(tally: Tally, now_s: float) -> RenderableType:
     table.add_row(
         f"{tally.finished} of {tally.total} studies",
         ProgressBar(total=max(tally.total, 1), completed=tally.finished, width=30),
-        f"{tally.lesions} lesions",
+        tally.found,
         "" if left_s is None else f"{clock(left_s)} left",
     )
     for code, count in tally.failures.most_common():

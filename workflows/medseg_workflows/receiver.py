@@ -46,8 +46,11 @@ class Listen:
     def parse(cls, words: str) -> Self:
         """`AE@PORT`, on this machine alone, or `AE@HOST:PORT`; ValueError for anything else."""
         found = _LISTEN.fullmatch(words)
-        if found is None or int(found["port"]) > 65535 or not found["title"].strip():
+        if found is None or not found["title"].strip():
             msg = f"wanted AE@PORT or AE@HOST:PORT, such as MEDSEG@11112; got {words!r}"
+            raise ValueError(msg)
+        if int(found["port"]) > 65535:
+            msg = f"wanted AE@PORT with a port up to 65535; got {words!r}"
             raise ValueError(msg)
         host = (found["host"] or "127.0.0.1").strip("[]")
         return cls(found["title"].strip(), host, int(found["port"]))

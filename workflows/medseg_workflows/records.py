@@ -87,7 +87,8 @@ class Failure:
     """Why a study was not done: a code, what happened, and what to do.
 
     Codes are those of InputRefused, ModelError and OutputError, and `timeout`, `memory`, `died`
-    (the child's process), `worker-died` and `failed` (an error of the program).
+    (the child's process), `worker-died` and `failed` (an error of the program). What a plan refuses
+    was never tried: it has no attempts.
     """
 
     code: str
@@ -162,21 +163,39 @@ class PlanRow:
 class Identity:
     """Whom the codes of a study stand for; written only where a map of pseudonyms is asked for.
 
-    Of an image file, `study_uid` is where it lies and `patient_id` is "".
+    What is no DICOM has "" for UID and PatientID, and `where` says where it lies, from the root on.
     """
 
     study: str
     patient: str
     study_uid: str = field(repr=False)
     patient_id: str = field(repr=False)
+    where: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedStudy:
+    """A study that a model would have got, but the image for it cannot be read.
+
+    Also what could not be looked at and names no study: it has no `model`, and its key ends with
+    the code of its folder of the root.
+    """
+
+    key: str
+    study: str
+    patient: str
+    model: str
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a batch will do: its jobs in order of their keys, and a row for every series and model.
 
-    `unselected` are studies for which no rule of any model holds, with the nearest reason, and
-    what could not be looked at, which has no model. `skipped` counts files that are no images.
+    `unselected` are studies without any job, with the nearest reason, and what could not be looked
+    at, which has no model; `refused` says where that is the fault of an image and not of a rule.
+    `skipped` counts files that are no images. `models` are all that were given. `parts` are the
+    codes of the folders of the root that were looked into; None is all of it.
     """
 
     jobs: tuple[Job, ...] = field(repr=False)
@@ -184,3 +203,12 @@ class Plan:
     unselected: tuple[PlanRow, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     identities: tuple[Identity, ...] = field(default=(), repr=False)
+    refused: tuple[RefusedStudy, ...] = ()
+    models: tuple[ModelUse, ...] = ()
+    parts: frozenset[str] | None = None
+
+    @property
+    def not_selected(self) -> tuple[PlanRow, ...]:
+        """Of the studies without a job those that rules alone leave out."""
+        refused = {one.study for one in self.refused}
+        return tuple(row for row in self.unselected if row.study not in refused)

@@ -28,6 +28,7 @@ from medseg.types import InputWarning, Instances, Volume
 from medseg_workflows.commit import commit, fresh_folder
 from medseg_workflows.pseudonymous import pseudonymous
 from medseg_workflows.records import Job, Record, Settings
+from medseg_workflows.report.thumbnails import write_thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,7 @@ def run_job(job: Job, folder: Path) -> Record:
         dicom = _dicom(first, found, table, model, job)
         views = cast("list[View]", list(job.settings.views))
         summary = write_results(volumes, found, folder, table=table, dicom=dicom, views=views)
+        write_thumbnail(folder)
     return _record(job, summary, clock.seconds)
 
 

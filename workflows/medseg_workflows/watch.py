@@ -13,6 +13,7 @@ from medseg.io.atomic import writable_folder
 from medseg_workflows.api import OPTIONS, SETTINGS, Batch, run_batch
 from medseg_workflows.arrivals import Arrivals
 from medseg_workflows.options import BatchOptions
+from medseg_workflows.owner import WATCH_LOCK, WATCH_OWNER, owned
 from medseg_workflows.receiver import Listen, Receiver
 from medseg_workflows.records import Settings
 
@@ -57,12 +58,14 @@ def watch_inbox(
     anew, and its older result superseded. A round that fails for want of room or of workers is
     tried again; `say` is given a line for each round that did something or failed.
 
-    Raises MedsegError and OutputError for what waiting does not mend, and KeyboardInterrupt.
+    Raises MedsegError and OutputError for what waiting does not mend (`out-owned` where another
+    watch fills `out`), and KeyboardInterrupt.
     """
     inbox = writable_folder(Path(inbox))
     arrivals = Arrivals(inbox, watch.quiet_s)
     failures = 0
     with ExitStack() as stack:
+        stack.enter_context(owned(writable_folder(Path(out)), WATCH_LOCK, WATCH_OWNER))
         receiver = None
         if watch.listen is not None:
             receiver = stack.enter_context(Receiver(inbox, watch.listen, watch.peers))

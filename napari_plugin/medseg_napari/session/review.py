@@ -46,7 +46,7 @@ class Line(NamedTuple):
         return math.dist(self.start_lps_mm, self.stop_lps_mm)
 
     @classmethod
-    def of(cls, start: Any, stop: Any, mask_sum: int | None = None) -> Self:
+    def of(cls, start: Any, stop: Any, mask_sum: Any = None) -> Self:
         """A line of two points of three finite numbers each; ValueError for anything else."""
         return cls(_point(start), _point(stop), mask_sum)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
     QDialog,
@@ -20,7 +20,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from medseg.errors import InputRefused
+from medseg.errors import MedsegError
+from medseg_napari.run import Job
+from medseg_napari.run.qt import JobWatcher
 from medseg_napari.view.adapter import window_widget
 from medseg_napari.view.choices import Choice, thumbnail
 from medseg_napari.view.opening import Asking
@@ -35,7 +37,7 @@ _WIDTH, _HEIGHT = 640, 480
 class ChooserDialog(QDialog):
     """A list of volumes with thumbnails, sizes and descriptions; what is refused says why.
 
-    Thumbnails come one after the other while the dialog is open: nobody waits for them.
+    Volumes are read for their thumbnails one after the other in a thread, until it is closed.
     """
 
     def __init__(self, choices: Sequence[Choice], parent: QWidget | None = None) -> None:
@@ -62,9 +64,10 @@ class ChooserDialog(QDialog):
         layout.addWidget(QLabel("The folder holds several volumes. Choose what to open."))
         layout.addWidget(self.list)
         layout.addWidget(self.buttons)
-        self._timer = QTimer(self)
-        self._timer.timeout.connect(self._draw_next)
-        self._timer.start(0)
+        self._watcher = JobWatcher(self)
+        self._watcher.finished.connect(self._on_drawn)
+        self._watcher.failed.connect(self._on_refused)
+        self._draw_next()
         self._on_selection()
 
     @property
@@ -75,7 +78,7 @@ class ChooserDialog(QDialog):
 
     def done(self, result: int) -> None:
         """Close; no more thumbnails are read."""
-        self._timer.stop()
+        self._watcher.stop()
         super().done(result)
 
     def _on_selection(self) -> None:
@@ -84,20 +87,22 @@ class ChooserDialog(QDialog):
             button.setEnabled(bool(self.chosen))
 
     def _draw_next(self) -> None:
-        if not self._waiting:
-            self._timer.stop()
-            return
-        row = self._waiting.pop(0)
-        choice, item = self._choices[row], self._rows[row]
-        try:
-            volume = choice.read()
-        except InputRefused as refused:
-            item.setText(f"{_text(choice)}\n{refused}")
-            return
-        if any(one.code == "burned-in-annotation" for one in volume.warnings):
+        if self._waiting:
+            choice = self._choices[self._waiting[0]]
+            self._watcher.watch(Job(lambda _: _drawn(choice)))
+
+    def _on_drawn(self, grey: NDArray[np.uint8] | None) -> None:
+        item = self._rows[self._waiting.pop(0)]
+        if grey is None:
             item.setToolTip("no thumbnail: text is burned into its pixels")
-            return
-        item.setIcon(QIcon(_pixmap(thumbnail(volume, _SIDE))))
+        else:
+            item.setIcon(QIcon(_pixmap(grey)))
+        self._draw_next()
+
+    def _on_refused(self, error: MedsegError) -> None:
+        row = self._waiting.pop(0)
+        self._rows[row].setText(f"{_text(self._choices[row])}\n{error}")
+        self._draw_next()
 
 
 def choose(choices: Sequence[Choice], parent: QWidget | None = None) -> list[Choice]:
@@ -129,6 +134,14 @@ def asking(viewer: ViewerModel) -> Asking:
         volumes=lambda choices: choose(choices, parent),
         labels=lambda name: ask_labels(name, parent),
     )
+
+
+def _drawn(choice: Choice) -> NDArray[np.uint8] | None:
+    """The thumbnail of a volume, None where text is burned in. Raises InputRefused."""
+    volume = choice.read()
+    if any(one.code == "burned-in-annotation" for one in volume.warnings):
+        return None
+    return thumbnail(volume, _SIDE)
 
 
 def _row(choice: Choice) -> QListWidgetItem:

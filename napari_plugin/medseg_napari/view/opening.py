@@ -13,7 +13,7 @@ from medseg.io.dicom_objects import is_dicom_object
 from medseg.io.formats import IMAGE_SUFFIXES, file_format, has_suffix
 from medseg.io.images import is_dicom
 from medseg.io.instances import holds_segments
-from medseg.types import InputWarning, Modality, Unit, Volume
+from medseg.types import InputWarning, Instances, Modality, Unit, Volume
 from medseg_napari.view.choices import Choice, list_choices
 from medseg_napari.view.facts import LayerFacts, StudySource, facts_of
 from medseg_napari.view.layer_data import LayerData, image_data, labels_data
@@ -53,9 +53,9 @@ def read_layers(
     if is_dicom_object(place) or _names_objects(place):
         objects = read_objects(place, open_now)
         return [labels_data(objects, name=stem(place), source=StudySource(str(place)))]
-    if asking is not None and _may_be_labels(place) and asking.labels(place.name):
-        objects = read_instances(place)
-        return [labels_data(objects, name=stem(place), source=StudySource(str(place)))]
+    perhaps = None if asking is None else _perhaps_objects(place)
+    if perhaps is not None and asking is not None and asking.labels(place.name):
+        return [labels_data(perhaps, name=stem(place), source=StudySource(str(place)))]
     try:
         volume = read_volume(place)
     except InputRefused as refused:
@@ -161,12 +161,17 @@ def _names_objects(path: Path) -> bool:
         return False  # the reader of images says what is wrong
 
 
-def _may_be_labels(path: Path) -> bool:
-    """Whether an image file could as well be a label map: nothing but its use says which."""
+def _perhaps_objects(path: Path) -> Instances | None:
+    """The objects of an image file that could as well be a label map: nothing but its use says it.
+
+    None of any other file. All of it is read, on the caller's thread: who opens a file waits for
+    it as for its image.
+    """
     try:
-        return not is_dicom(path) and len(read_instances(path)) > 0
+        found = None if is_dicom(path) else read_instances(path)
     except InputRefused:
-        return False
+        return None
+    return found or None
 
 
 def _choices(place: Path, refused: InputRefused, asking: Asking | None) -> list[Choice] | None:

@@ -41,7 +41,7 @@ def title_of(viewer: napari.components.ViewerModel) -> str:
         work = layer.metadata.get(CASE_KEY)
         if work is not None and store is not None and store.folder.parent == work:
             return str(work.name)
-    return controller.objects.name.partition(":")[0]
+    return str(controller.objects.name).partition(":")[0]
 
 
 def save_page(viewer: napari.Viewer) -> None:
