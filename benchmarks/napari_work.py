@@ -192,7 +192,7 @@ class Panels:
         click_row(window, numbers[-1])()
         window.settle()
         found: Found = {"click": [window.timed(click_row(window, number)) for number in numbers]}
-        found |= self._edits(window, numbers[: self.plan.edits])
+        found |= self._edits(window, numbers)
         found["memory"] = own_memory_mb()
         found["steps"] = sampled(self.plan.steps, lambda n: slice_step(window, n), window.now)
         found["edits"] = sampled(
@@ -208,7 +208,8 @@ class Panels:
         found: Found = {name: [] for name in ("paint", "delete", "merge", "undo", "organ")}
         organ = next(one.id for one in self.instances if one.kind == "organ")
         ready = lambda: measured(window.panel)  # noqa: E731
-        for number, other in zip(numbers, reversed(numbers), strict=True):
+        pairs = zip(numbers[: self.plan.edits], reversed(numbers), strict=False)
+        for number, other in pairs:
             for name, chosen_rows in (
                 ("paint", [number]),
                 ("delete", [number]),

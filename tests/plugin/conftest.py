@@ -20,8 +20,12 @@ _LINUX_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY")
 @pytest.fixture(scope="session", autouse=True)
 def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The settings of whoever runs the tests are neither read nor changed."""
+    own = str(tmp_path_factory.mktemp("napari") / "settings.yaml")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAPARI_CONFIG", str(tmp_path_factory.mktemp("napari") / "settings.yaml"))
+        patch.setenv("NAPARI_CONFIG", own)
+        if find_spec("napari") is not None:  # napari's pytest plugin may have read it before
+            patch.setattr("napari.settings._napari_settings._CFG_PATH", own)
+            patch.setattr("napari.settings._CFG_PATH", own)
         yield
 
 

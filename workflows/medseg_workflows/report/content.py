@@ -14,6 +14,7 @@ import pandas as pd
 
 from medseg.refusal_codes import REFUSALS
 from medseg_workflows.collect import (
+    NOT_IN_ROOT,
     QUARANTINE,
     QUARANTINE_TYPES,
     STUDIES,
@@ -191,7 +192,8 @@ def _unselected(studies: pd.DataFrame) -> list[Reason]:
 
 def _warnings(flags: Sequence[Sequence[str]], details: Mapping[str, str]) -> list[Reason]:
     counts = Counter(code for codes in flags for code in codes)
-    texts = {**{code: text for code, (_, text) in _OUTLIERS.items()}, **details}
+    texts = {code: text for code, (_, text) in _OUTLIERS.items()}
+    texts = {**texts, NOT_IN_ROOT: "was done before and is gone from the folder", **details}
     return _by_count(Reason(code, n, texts.get(code, ""), "") for code, n in counts.items())
 
 
