@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from medseg_workflows.ledger import read_records
 from medseg_workflows.records import Settings
+from medseg_workflows.report.thumbnails import THUMBNAIL
 from medseg_workflows.study import segment_study
 from medseg_workflows.work import answer
 from pydicom import dcmread
@@ -52,7 +53,7 @@ def test_a_study_is_segmented_as_the_library_does(study: Path, tmp_path: Path) -
     job = dicom_job(study, 1)
     assert segment_study(request_for(job, tmp_path)) == {"stale": False}
     done = tmp_path / "done" / job.key
-    assert {path.name for path in done.iterdir()} == {*FILES, "record.json"}
+    assert {path.name for path in done.iterdir()} == {*FILES, "record.json", THUMBNAIL}
     volume = medseg.read(study)
     expected = medseg.segment(volume, medseg.load_model(MODEL))
     assert len(expected.items) > 0
@@ -110,7 +111,7 @@ def test_the_same_job_gives_the_same_bytes(study: Path, tmp_path: Path) -> None:
         }
         for run in ("a", "b")
     )
-    assert first == second and len(first) == 8
+    assert first == second and len(first) == 9
 
 
 def test_an_image_file_needs_its_modality_said(tmp_path: Path) -> None:
