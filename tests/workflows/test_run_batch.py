@@ -17,7 +17,7 @@ import pytest
 from medseg_workflows import BatchOptions, Local, Settings, load_results, plan_batch, run_batch
 from run_cases import MODEL, make_study
 
-from medseg.errors import OutputError
+from medseg.errors import InputRefused, OutputError
 
 CANARY = {
     "PatientName": "Canary^Name",
@@ -134,3 +134,10 @@ def test_ctrl_c_in_the_terminal_is_one_line_and_leaves_no_process(
     assert (out / "report.html").is_file() and (out / "lesions.csv").is_file()
     events = [json.loads(line)["event"] for line in (out / "audit.jsonl").read_text().splitlines()]
     assert events[-1] == "interrupted"
+
+
+@pytest.mark.parametrize("call", [plan_batch, run_batch])
+def test_a_root_that_is_not_there_is_named_and_leaves_no_out(tmp_path: Path, call) -> None:
+    with pytest.raises(InputRefused, match=r"^ROOT: .*\[path-missing\]"):
+        call(tmp_path / "nowhere", tmp_path / "out", ["phantom-lesions"])
+    assert not (tmp_path / "out").exists()

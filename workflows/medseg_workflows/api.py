@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from medseg.errors import MedsegError
+from medseg.errors import InputRefused, MedsegError
 from medseg.io.atomic import atomic_path
 from medseg.io.pseudonyms import Pseudonyms, site_secret
 from medseg_workflows.ledger import PSEUDONYMS, Ledger, Said, Todo
@@ -86,6 +86,7 @@ def plan_batch(
     """
     from medseg_workflows.plan_output import write_plan
 
+    _require_folder(Path(root))
     pseudonyms = Pseudonyms(site_secret(options.secret))
     with Ledger.open(Path(out), pseudonyms) as ledger:
         plan = _planned(Path(root), models, pseudonyms, settings, options, screen.looked)
@@ -116,6 +117,7 @@ def run_batch(
     from medseg_workflows.plan_output import write_plan
 
     root, out = Path(root).resolve(), Path(out).resolve()
+    _require_folder(root)
     pseudonyms = Pseudonyms(site_secret(options.secret))
     with _terminable(), Ledger.open(out, pseudonyms) as ledger:
         plan = _planned(root, models, pseudonyms, settings, options, screen.looked)
@@ -126,6 +128,13 @@ def run_batch(
         if options.keep_map:
             _write_map(plan, out / PSEUDONYMS)
         return _run(ledger, root, plan, todo, options, screen.show)
+
+
+def _require_folder(root: Path) -> None:
+    """Refuse a folder of studies that is not there, before OUT is made."""
+    if not root.exists():
+        remedy = "check the path, and that its disk or share is there"
+        raise InputRefused("path-missing", "ROOT", "there is nothing there", remedy)
 
 
 def _run(
