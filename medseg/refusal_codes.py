@@ -300,6 +300,21 @@ _GROUPS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
             "a CT given to a model for MR",
             "choose a model for this modality",
         ),
+        "head-not-found": (
+            "the model is for crops, and no head is recognised in this larger image",
+            "an abdomen given to a model of the hippocampus",
+            "give a T1-weighted MR of the head, or a crop around the organ",
+        ),
+        "point-outside-image": (
+            "the point, or the middle of the box, lies outside the image",
+            "--at with x and y in RAS millimetres, which LPS has with the other sign",
+            "give LPS millimetres inside the image",
+        ),
+        "point-missing": (
+            "the model segments the one object that is pointed at, and the image is no crop",
+            "a whole chest CT given to the model of lung nodules",
+            "give a point in the object, or a box around it",
+        ),
         "unit-mismatch": (
             "the values are in another unit than the model needs",
             "PET in Bq/ml for a model that needs SUVbw",

@@ -184,3 +184,41 @@ def test_a_card_cannot_be_changed_after_reading(tmp_path: Path) -> None:
     card = read_card(write(tmp_path, MINIMAL))
     with pytest.raises(ValueError, match="frozen"):
         card.name = "other"  # type: ignore[misc]
+
+
+ORGANS = MINIMAL.replace('kind = "lesion"', 'kind = "organ"')
+LOCALISER = """
+[localiser]
+template = "head-t1"
+left_mm = [23.0, 22.0, -2.0]
+volume_ml = [1.0, 6.0]
+reach_mm = 15.0
+"""
+
+
+def test_a_localiser_names_every_class_by_side_with_labels_of_its_own(tmp_path: Path) -> None:
+    plain = read_card(write(tmp_path, ORGANS))
+    assert plain.localiser is None and plain.side_classes == ()
+    found = read_card(write(tmp_path, ORGANS + LOCALISER))
+    assert {one.name: one.label for one in found.side_classes} == {
+        "liver_left": 1,
+        "tumor_left": 7,
+        "liver_right": 8,
+        "tumor_right": 14,
+    }
+    assert found.localiser is not None
+    assert found.localiser.sites_mm == {"left": (23.0, 22.0, -2.0), "right": (-23.0, 22.0, -2.0)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('kind = "organ"', 'kind = "lesion"', "localiser goes with classes of kind organ alone"),
+        ("reach_mm = 15.0", "least_extent_mm = 60.0\nreach_mm = 15.0", "below a window's 72 mm"),
+        ("reach_mm = 15.0", "reach_mm = 0.0", "greater than 0"),
+        ('"head-t1"', '"../head"', "should match pattern"),
+    ],
+)
+def test_a_localiser_that_cannot_work_is_refused(tmp_path: Path, old, new, said) -> None:
+    text = (ORGANS + LOCALISER).replace(old, new, 1)
+    assert said in refused(write(tmp_path, text))

@@ -86,6 +86,7 @@ def test_the_wheel_holds_models_and_samples_whole(wheel: Wheel, repository: Path
     models = shipped_models(repository)
     assert "hippocampus-mr" in [model.name for model in models]
     wanted = {f"medseg/models/{model.name}/{file}" for model in models for file in MODEL_FILES}
+    wanted |= {f"medseg/models/templates/{file}" for file in ("head-t1.nii.gz", "LICENSE.md")}
     for path in (repository / "medseg/samples").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             wanted.add(path.relative_to(repository).as_posix())
@@ -112,7 +113,7 @@ def test_the_licence_expression_names_the_licence_of_all_that_ships(
     wheel: Wheel, repository: Path
 ) -> None:
     named = set(str(wheel.metadata["License-Expression"]).split(" AND "))
-    assert named == {"Apache-2.0", "CC-BY-SA-4.0", "CC-BY-3.0"}
+    assert named == {"Apache-2.0", "CC-BY-SA-4.0", "CC-BY-3.0", "CC-BY-4.0"}
     for model in shipped_models(repository):
         licence = tomllib.loads((model / "card.toml").read_text(encoding="utf-8"))["licence"]
         assert licence["weights"] in named

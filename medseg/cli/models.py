@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,16 +24,16 @@ models = typer.Typer(
 
 @models.command("list", epilog=EXIT_CODES)
 def list_models(*, as_json: Json = False, debug: Debug = False) -> None:
-    """List the models that come with medseg."""
+    """List the models that come with medseg, each with its figure on cases it never saw."""
     with reported(debug=debug, as_json=as_json):
-        from medseg.models import card_of, shipped
+        from medseg.models import card_of, figures_of, shipped
 
-        cards = [card_of(name) for name in shipped()]
+        rows = [_overview(card_of(name), figures_of(name)) for name in shipped()]
         if as_json:
-            show_json({"models": [_overview(card) for card in cards]})
+            show_json({"models": rows})
             return
-        columns = ("name", "version", "modality", "body part", "finds", "licence of the weights")
-        show_table("models", columns, [list(_overview(card).values()) for card in cards])
+        columns = ("name", "version", "modality", "body part", "finds", "held out", "n", "licence")
+        show_table("models", columns, [list(row.values()) for row in rows])
 
 
 @models.command("show", no_args_is_help=True, epilog=EXIT_CODES)
@@ -60,13 +61,18 @@ def show_model(
         show_table(f"{card.name} {card.version}", ("", ""), _facts(card))
 
 
-def _overview(card: Card) -> dict[str, str]:
+def _overview(card: Card, figures: Mapping[str, Any]) -> dict[str, object]:
+    from medseg.models.readme import headline
+
+    figure, cases = headline(card, figures)
     return {
         "name": card.name,
         "version": card.version,
         "modality": card.modality,
         "body_part": card.body_part,
         "finds": ", ".join(one.name for one in card.classes),
+        "held_out": figure,
+        "held_out_cases": cases or None,
         "licence": card.licence.weights,
     }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
+from medseg.cli.aim_options import AtPoint, InBox, aim_of
 from medseg.cli.console import progress_bar, show_json, show_warnings
 from medseg.cli.errors import about, reported
 from medseg.cli.measures import show_measures
@@ -77,6 +78,8 @@ def segment(  # noqa: PLR0913 - one parameter an option
             help="Another image of the same study, for a model with several channels; repeatable.",
         ),
     ] = None,
+    at: AtPoint = None,
+    box: InBox = None,
     device: Device = "auto",
     series: Series = None,
     volume: VolumeNumber = None,
@@ -107,7 +110,7 @@ def segment(  # noqa: PLR0913 - one parameter an option
 
     --modality and --unit hold for all channels, --series and --volume for INPUT.
     """
-    pet = pet_units(unit, raw=raw_units)
+    pet, (point, corners) = pet_units(unit, raw=raw_units), aim_of(at, box)
     with reported(debug=debug, as_json=as_json), output_folder(out) as folder:
         from medseg.models import card_of
 
@@ -129,7 +132,7 @@ def segment(  # noqa: PLR0913 - one parameter an option
 
         loaded = load_model(model)
         with progress_bar("segment", quiet=quiet) as progress:
-            found = find(volumes, loaded, device=device, progress=progress)
+            found = find(volumes, loaded, at=point, box=corners, device=device, progress=progress)
         table = measure(found, volumes[card.channels[0].name])
         dicom = None if source is None else _dicom(found, source, table, card, told)
         others = cast("list[View]", [one for one in views or () if one != "instance"])

@@ -51,6 +51,15 @@ def train(  # noqa: PLR0913 - one parameter an option
         int | None,
         typer.Option("--devices", min=1, help="How many of them; by default every GPU, one CPU."),
     ] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option(
+            "--fold",
+            min=1,
+            metavar="N",
+            help="Hold out the recipe's fold N, for a cross-validation: train on all the others.",
+        ),
+    ] = None,
     leave_out_faulty: Annotated[
         bool,
         typer.Option(
@@ -96,6 +105,7 @@ def train(  # noqa: PLR0913 - one parameter an option
         from medseg.training import train as run
 
         plan = read_recipe(path, heads=HEADS, backbones=BACKBONES)
+        plan = plan if fold is None else plan.fold(fold)
         root = data or path.parent
         if out is None or overfit_one:
             _overfit(plan, root, device, quiet=quiet)

@@ -25,7 +25,9 @@ class WindowTarget:
     Shapes: class_ids (N,) positions in the card's classes; boxes (N, 6) voxels
     z0 y0 x0 z1 y1 x1; masks N tight boolean crops; cut (N,) true where the window cuts the
     object; centres (N, 3) voxels (z, y, x): the centre of the object's box, of the whole object
-    where the loader knows it, so it may lie outside the window.
+    where the loader knows it, so it may lie outside the window. `beyond` (Z, Y, X) is true where
+    nothing is known of the classes, so that no loss counts there; None is nowhere. `undrawn` are
+    the positions of organ classes that nobody drew in this case: they may be anywhere.
     """
 
     class_ids: NDArray[np.int64]
@@ -33,6 +35,8 @@ class WindowTarget:
     masks: tuple[NDArray[np.bool_], ...]
     cut: NDArray[np.bool_]
     centres: NDArray[np.float64]
+    beyond: NDArray[np.bool_] | None = None
+    undrawn: tuple[int, ...] = ()
 
 
 class MapSpec(NamedTuple):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from medseg.heads.contract import InstanceDecoder
+from medseg.inference.calibration import calibrated
 from medseg.inference.dense import blended_slabs
+from medseg.inference.domain import domain_warnings, modality_warnings
 from medseg.inference.engines import (
     InstanceEngine,
     TorchEngine,
@@ -18,7 +21,9 @@ from medseg.inference.engines import (
     window_runner,
 )
 from medseg.inference.instances import find_instances
+from medseg.inference.region import Aim, aimed, segment_aimed
 from medseg.inference.results import versions, volume_sha256
+from medseg.inference.sides import beyond_a_crop, segment_sides
 from medseg.inference.windows import WindowPlan, plan_windows
 from medseg.measurement.parts import labelled_parts
 from medseg.models.loading import Model
@@ -34,35 +39,90 @@ def segment(
     volumes: Volume | Mapping[str, Volume],
     model: Model,
     *,
+    at: Sequence[float] | None = None,
+    box: Sequence[float] | None = None,
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Instances:
     """Find every organ and lesion that `model` knows, as instances on the image's own grid.
 
+    With `at` (x, y, z) or `box` (x0, y0, z0, x1, y1, z1), LPS millimetres, the one object that is
+    meant, or none and a warning: `segment_aimed` says which.
+
     Several channels are given by name; the first of the card gives the grid. `device` is auto,
-    cpu or cuda. `progress(done, total)` counts windows and may raise to cancel.
+    cpu or cuda. `progress(done, total)` counts windows and may raise to cancel. A model of crops
+    with a localiser searches larger images: `segment_sides` says how.
 
     Raises:
         InputRefused: the input is of another modality, lacks a channel, is constant, or else does
             not suit the model.
     """
     _check_call(volumes, model)
+    aim = aimed(volumes, model.card, at=at, box=box)
+    if aim is not None:
+        one = _aimed(volumes, model, aim, choose_device(device), progress)
+        foreign = modality_warnings(volumes, model.card)
+        said = dict.fromkeys((*one.warnings, *foreign, *fragment_warnings(one.items)))
+        return replace(one, warnings=tuple(said))
+    if beyond_a_crop(volumes, model.card):
+        sides = segment_sides(
+            volumes, model.card, partial(segment, model=model, device=device), progress
+        )
+        foreign = modality_warnings(volumes, model.card)
+        said = dict.fromkeys((*sides.warnings, *foreign, *fragment_warnings(sides.items)))
+        return replace(sides, warnings=tuple(said))
     prepared = preprocess(volumes, model.card)
-    chosen = choose_device(device)
     plan = plan_windows(
         prepared.geometry.shape,
         model.card.window_shape,
         overlap=model.card.window_overlap,
         multiple=model.network.multiple,
     )
-    items, limits = _found(model, prepared, plan, chosen, progress)
-    warnings = (*prepared.warnings, *limits, *fragment_warnings(items))
+    chosen = choose_device(device)
+    found = _segmented(volumes, prepared, plan, model=model, device=chosen, progress=progress)
+    return replace(found, warnings=(*found.warnings, *fragment_warnings(found.items)))
+
+
+def _aimed(
+    volumes: Volume | Mapping[str, Volume],
+    model: Model,
+    aim: Aim,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None,
+) -> Instances:
+    """The one object that is meant."""
+    given = {model.card.channels[0].name: volumes} if isinstance(volumes, Volume) else volumes
+    run = partial(_segmented, model=model, device=device, progress=progress)
+    nothing = Instances(
+        given[model.card.channels[0].name].geometry,
+        [],
+        model.card.instance_classes,
+        (),
+        _provenance({}, model, (), device),
+    )
+    return segment_aimed(given, model.card, aim, run, nothing, multiple=model.network.multiple)
+
+
+def _segmented(
+    volumes: Volume | Mapping[str, Volume],
+    prepared: Prepared,
+    plan: WindowPlan,
+    *,
+    model: Model,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None,
+) -> Instances:
+    """Every object that a plan's windows show, of volumes that are prepared."""
+    items, limits = _found(model, prepared, plan, device, progress)
+    items = calibrated(items, model.card)
+    unlike = domain_warnings(volumes, model.card)
+    warnings = (*prepared.warnings, *unlike, *limits)
     return Instances(
         prepared.image_geometry,
         [turned_back(item, prepared) for item in items],
         model.card.instance_classes,
         warnings,
-        {**_provenance(volumes, model, prepared, chosen), "windows": _said(plan)},
+        {**_provenance(volumes, model, prepared.defaults, device), "windows": _said(plan)},
     )
 
 
@@ -143,7 +203,10 @@ def turned_back(item: Instance, prepared: Prepared) -> Instance:
 
 
 def _provenance(
-    volumes: Volume | Mapping[str, Volume], model: Model, prepared: Prepared, device: torch.device
+    volumes: Volume | Mapping[str, Volume],
+    model: Model,
+    defaults: Sequence[str],
+    device: torch.device,
 ) -> dict[str, Any]:
     card = model.card
     given = {card.channels[0].name: volumes} if isinstance(volumes, Volume) else volumes
@@ -160,7 +223,8 @@ def _provenance(
         "precision": "float32",
         "decoder": model.decoder.settings,
         "mirror_axes": list(card.mirror_axes),
-        "defaults": list(prepared.defaults),
+        "defaults": list(defaults),
+        "score_is_probability_of": {one.class_name: one.criterion for one in card.calibration},
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from medseg.models.packages import card_of, recipe_path, shipped, shipped_recipes
+from medseg.models.packages import card_of, figures_of, recipe_path, shipped, shipped_recipes
 
 if TYPE_CHECKING:
     from medseg.models.loading import Model, decoder_of, load_model
@@ -28,6 +28,7 @@ __all__ = [
     "build",
     "card_of",
     "decoder_of",
+    "figures_of",
     "load_model",
     "recipe_path",
     "shipped",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from medseg.card import Card, read_card
 from medseg.errors import ModelError
@@ -51,6 +53,18 @@ def package_folder(name_or_folder: str | Path) -> Path:
 def card_of(name_or_folder: str | Path) -> Card:
     """The card of a model; ModelError as `package_folder` and `read_card` raise it."""
     return read_card(package_folder(name_or_folder) / CARD)
+
+
+def figures_of(name_or_folder: str | Path) -> dict[str, Any]:
+    """The figures of a model's package; none where it holds no file of them."""
+    path = package_folder(name_or_folder) / FIGURES
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def template_path(name: str) -> Path:
+    """Where the template of that name lies that comes with medseg."""
+    return _home() / "templates" / f"{name}.nii.gz"
 
 
 def check_weights(folder: Path, card: Card) -> Path:

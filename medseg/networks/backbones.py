@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from monai.networks.blocks.convolutions import Convolution
 from monai.networks.blocks.dynunet_block import UnetResBlock
 from torch import Tensor, nn
@@ -33,7 +34,8 @@ class ResidualPyramid(nn.Module):
     `stem_stride` 2 halves the resolution in the first convolution: the whole network then costs
     an eighth. Going up, a 1^3 convolution is followed by a nearest-neighbour doubling and added to
     the skip, as in a feature pyramid network (Lin et al. 2017), which a CPU does several times
-    faster than a transposed convolution.
+    faster than a transposed convolution. With `click_sigma` it sees one channel more: a Gaussian of
+    that standard deviation, in voxels, around the window's middle, for what a click points to.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class ResidualPyramid(nn.Module):
         channels: Sequence[int] = (32, 64, 128),
         blocks: Sequence[int] = (1, 1, 1),
         stem_stride: int = 2,
+        click_sigma: float | None = None,
     ) -> None:
         super().__init__()
+        self.click_sigma = click_sigma
         if len(channels) != len(blocks) or len(channels) < 2 or stem_stride not in (1, 2):
             msg = (
                 "a pyramid needs two levels or more, one number of blocks a level and a stem "
@@ -57,7 +61,12 @@ class ResidualPyramid(nn.Module):
         self.channels = tuple(channels)
         self.strides = tuple(stem_stride * 2**level for level in range(len(channels)))
         self.stem = Convolution(
-            3, in_channels, channels[0], strides=stem_stride, act=ACTIVATION, norm=NORM
+            3,
+            in_channels + (click_sigma is not None),
+            channels[0],
+            strides=stem_stride,
+            act=ACTIVATION,
+            norm=NORM,
         )
         self.down = nn.ModuleList(
             residual_stage(
@@ -71,6 +80,8 @@ class ResidualPyramid(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """A window's features, finest level first."""
+        if self.click_sigma is not None:
+            image = torch.cat([image, _bell(image, self.click_sigma)], dim=1)
         features = self.stem(image)
         levels = []
         for stage in self.down:
@@ -81,6 +92,16 @@ class ResidualPyramid(nn.Module):
             doubled = functional.interpolate(above, scale_factor=2.0, mode="nearest")
             levels[level] = self.merge[level](levels[level] + doubled)
         return tuple(levels)
+
+
+def _bell(image: Tensor, sigma: float) -> Tensor:
+    """A Gaussian around the middle of windows (B, C, Z, Y, X), 1 at its top: (B, 1, Z, Y, X)."""
+    squares = []
+    for axis, length in enumerate(image.shape[2:]):
+        place = torch.arange(length, device=image.device, dtype=image.dtype) - (length - 1) / 2
+        squares.append(place.square().view([-1 if n == axis else 1 for n in range(3)]))
+    bell = torch.exp(-(squares[0] + squares[1] + squares[2]) / (2 * sigma**2))
+    return bell.expand(len(image), 1, *image.shape[2:])
 
 
 def residual_stage(

@@ -25,9 +25,10 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
 
-from medseg.training.recipe import Augmentation
+from medseg.training.contrast import contrasts
+from medseg.training.sections import Augmentation
 
-IMAGE, MASKS = "image", "masks"
+IMAGE, MASKS, INSIDE = "image", "masks", "inside"
 AXES = {"z": 0, "y": 1, "x": 2}
 
 
@@ -47,7 +48,7 @@ class RandElasticd(RandomizableTransform, MapTransform):
         control_spacing_mm: float,
         prob: float,
     ) -> None:
-        MapTransform.__init__(self, keys)
+        MapTransform.__init__(self, keys, allow_missing_keys=True)
         RandomizableTransform.__init__(self, prob)
         self.spacing_mm = tuple(spacing_mm)
         self.magnitude_mm = magnitude_mm
@@ -67,11 +68,12 @@ class RandElasticd(RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
         """The same keys, moved together."""
-        shape = tuple(data[next(self.key_iterator(data))].shape[1:])
+        first = data[next(self.key_iterator(data))]
+        shape = tuple(first.shape[1:])
         self.randomize(shape)
         if not self._do_transform:
             return dict(data)
-        grid = _sampling_grid(self.offsets, shape)
+        grid = _sampling_grid(self.offsets.to(first.device), shape)
         moved = {key: _sampled(data[key], grid) for key in self.key_iterator(data)}
         return {**data, **moved}
 
@@ -79,8 +81,10 @@ class RandElasticd(RandomizableTransform, MapTransform):
 def _sampling_grid(offsets: Tensor, shape: Sequence[int]) -> Tensor:
     """Where to sample, (1, Z, Y, X, 3) in torch's units; offsets in voxels at control points."""
     field = functional.interpolate(offsets, size=tuple(shape), mode="trilinear", align_corners=True)
-    half = torch.tensor([max(length - 1, 1) / 2 for length in shape]).view(1, 3, 1, 1, 1)
-    still = functional.affine_grid(torch.eye(3, 4)[None], [1, 1, *shape], align_corners=True)
+    half = torch.tensor([max(length - 1, 1) / 2 for length in shape], device=offsets.device)
+    unmoved = torch.eye(3, 4, device=offsets.device)[None]
+    still = functional.affine_grid(unmoved, [1, 1, *shape], align_corners=True)
+    half = half.view(1, 3, 1, 1, 1)
     return still + (field / half).flip(1).permute(0, 2, 3, 4, 1)
 
 
@@ -101,8 +105,8 @@ class RandTurnd(RandomizableTransform, MapTransform):
 
     Angles about z, y, x are uniform in ±`max_degrees`, with probability `turn_prob`; factors of
     each axis are uniform between `low` and `high`, with probability `stretch_prob`. Beyond the
-    border "image" repeats its voxels and "masks" are 0. MONAI's `RandAffined` turns in voxels,
-    which shears what lies on thick slices.
+    border "image" repeats its voxels; "masks" and "inside" are 0. MONAI's `RandAffined` turns in
+    voxels, which shears what lies on thick slices.
     """
 
     def __init__(
@@ -116,7 +120,7 @@ class RandTurnd(RandomizableTransform, MapTransform):
         high: float,
         stretch_prob: float,
     ) -> None:
-        MapTransform.__init__(self, keys)
+        MapTransform.__init__(self, keys, allow_missing_keys=True)
         RandomizableTransform.__init__(self, 1.0)
         self.spacing_mm = np.asarray(spacing_mm, dtype=np.float64)
         self.max_degrees, self.turn_prob = tuple(max_degrees), turn_prob
@@ -137,36 +141,77 @@ class RandTurnd(RandomizableTransform, MapTransform):
         self.randomize()
         if np.array_equal(self.matrix, np.eye(3)):
             return dict(data)
-        shape = tuple(data[next(self.key_iterator(data))].shape[1:])
+        first = data[next(self.key_iterator(data))]
+        shape = tuple(first.shape[1:])
         # torch's units: -1 and 1 at the first and last voxel's centres, axes in the order x, y, z.
         half_mm = np.array([max(length - 1, 1) / 2 for length in shape]) * self.spacing_mm
         units = (self.matrix * half_mm[None, :] / half_mm[:, None])[::-1, ::-1]
         theta = torch.as_tensor(np.hstack([units, np.zeros((3, 1))]), dtype=torch.float32)
-        grid = functional.affine_grid(theta[None], [1, 1, *shape], align_corners=True)
+        grid = functional.affine_grid(
+            theta[None].to(first.device), [1, 1, *shape], align_corners=True
+        )
         moved = {
-            key: _sampled(data[key], grid, beyond="zeros" if key == MASKS else "border")
+            key: _sampled(data[key], grid, beyond="zeros" if key in (MASKS, INSIDE) else "border")
             for key in self.key_iterator(data)
         }
         return {**data, **moved}
 
 
+class RandThickSlicesd(RandomizableTransform, MapTransform):
+    """Show an image as slices that are thick along one of its axes, as CT often is along z.
+
+    Along an axis drawn anew each time, means over about `low` to `high` voxels are taken and
+    interpolated between, on the grid as it was.
+    """
+
+    def __init__(self, keys: KeysCollection, *, low: float, high: float, prob: float) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+        self.low, self.high = low, high
+        self.axis, self.factor = 0, 1.0
+
+    def randomize(self, data: None = None) -> None:
+        """Draw the axis and the thickness in voxels."""
+        super().randomize(data)
+        self.axis = int(self.R.randint(3))
+        self.factor = float(self.R.uniform(self.low, self.high))
+
+    def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
+        """The same keys, (C, Z, Y, X) each, as thick slices show them."""
+        self.randomize()
+        if not self._do_transform:
+            return dict(data)
+        return {**data, **{key: self._thick(data[key]) for key in self.key_iterator(data)}}
+
+    def _thick(self, values: Tensor) -> Tensor:
+        shape = tuple(values.shape[1:])
+        fewer = [
+            max(round(length / self.factor), 1) if axis == self.axis else length
+            for axis, length in enumerate(shape)
+        ]
+        means = functional.interpolate(torch.as_tensor(values)[None], size=fewer, mode="area")
+        return functional.interpolate(means, size=shape, mode="trilinear", align_corners=False)[0]
+
+
 def augmentation(recipe: Augmentation, spacing_mm: Sequence[float]) -> Compose:
     """The transforms of a recipe over "image" (C, Z, Y, X) and "masks" (N, Z, Y, X).
 
-    Space is deformed first, alike for both; then intensities of the image. Unseeded: the caller
-    gives each sample its own `set_random_state`.
+    Space is deformed first, alike for both, and for "inside" (1, Z, Y, X) where that is given; then
+    intensities of the image. Unseeded: the caller gives each sample its own `set_random_state`.
     """
-    return Compose([*_spatial(recipe, spacing_mm), *_intensity(recipe)])
+    return Compose(
+        [*_spatial(recipe, spacing_mm), *contrasts(recipe, IMAGE, MASKS), *_intensity(recipe)]
+    )
 
 
 def _spatial(recipe: Augmentation, spacing_mm: Sequence[float]) -> list[Callable[..., Any]]:
-    both = [IMAGE, MASKS]
+    moved = [IMAGE, MASKS, INSIDE]
     steps: list[Callable[..., Any]] = []
     turn, scale = recipe.rotation, recipe.scale
     if turn is not None or scale is not None:
         steps.append(
             RandTurnd(
-                both,
+                moved,
                 spacing_mm=spacing_mm,
                 max_degrees=turn.max_degrees if turn else (0.0, 0.0, 0.0),
                 turn_prob=turn.prob if turn else 0.0,
@@ -178,7 +223,7 @@ def _spatial(recipe: Augmentation, spacing_mm: Sequence[float]) -> list[Callable
     if recipe.elastic is not None:
         steps.append(
             RandElasticd(
-                both,
+                moved,
                 spacing_mm=spacing_mm,
                 magnitude_mm=recipe.elastic.magnitude_mm,
                 control_spacing_mm=recipe.elastic.spacing_mm,
@@ -187,12 +232,17 @@ def _spatial(recipe: Augmentation, spacing_mm: Sequence[float]) -> list[Callable
         )
     if recipe.flip is not None:
         flip = recipe.flip
-        steps += [RandFlipd(both, prob=flip.prob, spatial_axis=AXES[axis]) for axis in flip.axes]
+        steps += [
+            RandFlipd(moved, prob=flip.prob, spatial_axis=AXES[axis], allow_missing_keys=True)
+            for axis in flip.axes
+        ]
     return steps
 
 
 def _intensity(recipe: Augmentation) -> list[Callable[..., Any]]:
     made: list[Callable[..., Any]] = []
+    if (thick := recipe.thick_slices) is not None:
+        made.append(RandThickSlicesd(IMAGE, low=thick.low, high=thick.high, prob=thick.prob))
     if (low := recipe.low_resolution) is not None:
         zoom = (1 / low.high, 1 / low.low)
         made.append(RandSimulateLowResolutiond(IMAGE, prob=low.prob, zoom_range=zoom))

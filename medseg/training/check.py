@@ -32,7 +32,8 @@ from medseg.training.faults import (
     faults_of_the_set,
     refusal,
 )
-from medseg.training.recipe import PhantomData, Recipe
+from medseg.training.recipe import Recipe
+from medseg.training.sections import PhantomData
 from medseg.types import Geometry, Instances, Volume
 
 Progress = Callable[[int, int], None]

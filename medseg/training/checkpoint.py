@@ -49,10 +49,11 @@ class Progress:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """SHA-256 of all that a recipe says."""
-    # A key that came later counts where it is given: older checkpoints are still of their recipe.
-    later = {"training": {"init"}} if recipe.training.init is None else None
-    return hashlib.sha256(recipe.model_dump_json(exclude=later).encode()).hexdigest()
+    """SHA-256 of all that a recipe says besides the defaults.
+
+    So a checkpoint is still of its recipe when a later version knows more keys.
+    """
+    return hashlib.sha256(recipe.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
 
 def save_checkpoint(

@@ -21,7 +21,8 @@ from medseg.measurement.components import split_components
 from medseg.phantom import Phantom, nested_lesions, touching_lesions
 from medseg.phantom.lobed import lobed_lesions
 from medseg.phantom.toy import toy_cubes
-from medseg.training.recipe import DecathlonData, FolderData, Generator, PhantomData, Recipe
+from medseg.training.recipe import Recipe
+from medseg.training.sections import DecathlonData, FolderData, Generator, PhantomData
 from medseg.types import InputWarning, Instance, Instances, Modality, Shape, Volume
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".mhd")
@@ -97,8 +98,10 @@ def list_cases(recipe: Recipe, root: Path) -> list[Case]:
     else:
         folders = {name: root / part for name, part in data.image_folders(channels[0]).items()}
         cases = folder_cases(folders, root / data.labels)
-    for part in ("validation", "held_out", "exclude"):
-        _refuse_unknown(part, getattr(data, part), [case.id for case in cases])
+    lists = {part: data.cases(part) for part in ("validation", "held_out", "exclude")}
+    lists |= {f"folds.{n}": fold for n, fold in enumerate(data.folds, start=1)}
+    for part, named in lists.items():
+        _refuse_unknown(part, named, [case.id for case in cases])
     return [case for case in cases if case.id not in data.exclude]
 
 
@@ -226,6 +229,14 @@ def read_dataset_json(path: Path) -> dict[str, Any]:
     if not listed["training"]:
         raise _no_dataset_json(path.name, "lists no case for training")
     return listed
+
+
+def files_by_id(path: Path) -> dict[str, Path]:
+    """The label maps of a folder, or of a pattern that holds `{id}`, sorted, by case.
+
+    Raises InputRefused: `path-missing`, or `dataset-invalid` where two files are one case by name.
+    """
+    return _by_id(path, series=False)
 
 
 def stem(name: str) -> str | None:

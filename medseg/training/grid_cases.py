@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,10 @@ from torch.utils.data import Dataset
 from medseg.card import Card
 from medseg.training.augmentation import augmentation
 from medseg.training.datasets import Case, LoadedCase, PhantomCase, load_case
+from medseg.training.missing import without_channels
 from medseg.training.recipe import Recipe
+from medseg.training.sections import PhantomData
+from medseg.training.synthesis import Painter
 from medseg.training.windows import GridCase, GridObject, Window, sample_window
 from medseg.transforms.labels import resample_labels
 from medseg.transforms.pipeline import Prepared, preprocess
@@ -25,12 +29,23 @@ MARGIN = 0.2
 class WindowDataset(Dataset[Window]):
     """Augmented windows by number: number n is the same window whenever it is asked for.
 
-    Cases are read once and kept; phantoms are made anew each time, which costs less memory.
+    Cases are read once and kept on `device`, where windows are augmented; phantoms are made anew
+    each time, which costs less memory. `painter` draws the windows where the recipe asks for a
+    synthesis.
     """
 
-    def __init__(self, cases: Sequence[Case | PhantomCase], recipe: Recipe) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case | PhantomCase],
+        recipe: Recipe,
+        *,
+        device: torch.device | str = "cpu",
+        painter: Painter | None = None,
+    ) -> None:
         self.cases = tuple(cases)
         self.recipe = recipe
+        self.device = device
+        self.painter = painter
         self.augment = augmentation(recipe.augmentation, recipe.model.spacing_mm)
         deforms = recipe.augmentation.rotation or recipe.augmentation.scale
         self.margin = MARGIN if deforms or recipe.augmentation.elastic else 0.0
@@ -43,23 +58,47 @@ class WindowDataset(Dataset[Window]):
         turn, place = divmod(number, len(self.cases))
         order = np.random.default_rng([training.seed, 1, turn]).permutation(len(self.cases))
         self.augment.set_random_state(seed=int(rng.integers(1 << 31)))
-        return sample_window(
-            self._case(int(order[place])),
-            training.crop_shape,
-            self.augment,
-            margin=self.margin,
-            foreground_fraction=training.foreground_fraction,
-            rng=rng,
+        case = self._case(int(order[place]))
+        if self.painter is not None:
+            window = self.painter.window(case, self.augment, margin=self.margin, rng=rng)
+        else:
+            turned = self._turned(case, rng)
+            window = sample_window(turned, training, self.augment, margin=self.margin, rng=rng)
+        channels, dropout = self.recipe.model.channels, self.recipe.augmentation.channel_dropout
+        return replace(
+            window, image=without_channels(window.image, case.image, channels, dropout, rng)
         )
+
+    def _turned(self, case: GridCase, rng: np.random.Generator) -> GridCase:
+        """The case with its axes in a random order, where the recipe asks for it."""
+        prob = self.recipe.augmentation.transpose
+        if prob is None or rng.random() >= prob:
+            return case
+        z, y, x = (int(axis) for axis in rng.permutation(3))
+        return case.transposed((z, y, x))
 
     def _case(self, position: int) -> GridCase:
         if position in self.kept:
             return self.kept[position]
         case = self.cases[position]
-        made = on_model_grid(load_case(case, self.recipe), self.recipe.model)
+        loaded = load_case(case, self.recipe)
+        if self.painter is not None:
+            self.painter.check(loaded.truth.geometry, loaded.id)
+        made = on_model_grid(loaded, self.recipe.model)
+        undrawn = undrawn_organs(loaded, self.recipe)
+        made = replace(made, image=made.image.to(self.device), undrawn=undrawn)
         if isinstance(case, Case):
             self.kept[position] = made
         return made
+
+
+def undrawn_organs(case: LoadedCase, recipe: Recipe) -> tuple[int, ...]:
+    """Positions of the organ classes that nobody drew in a case of partly drawn data."""
+    if isinstance(recipe.data, PhantomData) or not recipe.data.partly_drawn:
+        return ()
+    there = {item.class_name for item in case.truth.items}
+    classes = enumerate(recipe.model.classes)
+    return tuple(n for n, one in classes if one.kind == "organ" and one.name not in there)
 
 
 def on_model_grid(case: LoadedCase, card: Card) -> GridCase:

@@ -18,9 +18,11 @@ from medseg.training.checkpoint import Progress, load_checkpoint
 from medseg.training.datasets import Split, list_cases, load_case, phantom_split, split_cases
 from medseg.training.grid_cases import WindowDataset
 from medseg.training.initial import in_words, initial_folder
-from medseg.training.package import write_package
-from medseg.training.recipe import PhantomData, Recipe
+from medseg.training.package import training_domain, write_package
+from medseg.training.recipe import Recipe
 from medseg.training.run import ProgressCallback, Run, open_fabric
+from medseg.training.sections import PhantomData
+from medseg.training.synthesis import painter_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -72,7 +74,7 @@ def train(  # noqa: PLR0913 - what a user may say of a training
         for line in in_words(run.progress.initial, recipe.model):
             say(line)
     validation = [load_case(case, recipe) for case in split.validation]
-    windows = WindowDataset(split.training, recipe)
+    windows = _windows(split, recipe, data_root, fabric)
     stop_at = None if max_minutes is None else clock() + 60 * max_minutes
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.training.threads or threads)
@@ -91,7 +93,14 @@ def train(  # noqa: PLR0913 - what a user may say of a training
         cases=len(split.training),
         progress=run.progress,
         device=str(fabric.device),
+        domain=training_domain(split.training, recipe),
     )
+
+
+def _windows(split: Split, recipe: Recipe, data_root: Path, fabric: Fabric) -> WindowDataset:
+    """The windows to train on, with lesions of others in them where the recipe says so."""
+    painter = painter_of(recipe, data_root)
+    return WindowDataset(split.training, recipe, device=fabric.device, painter=painter)
 
 
 def _started(recipe: Recipe, fabric: Fabric, kept: Kept | None, initial: Path | None) -> Run:

@@ -16,8 +16,9 @@ from medseg.inference.segmentation import segment
 from medseg.models import build
 from medseg.training.datasets import list_cases, load_case, phantom_split, split_cases
 from medseg.training.grid_cases import on_model_grid
-from medseg.training.recipe import PhantomData, Recipe
+from medseg.training.recipe import Recipe
 from medseg.training.run import ProgressCallback, Run, open_fabric
+from medseg.training.sections import PhantomData
 from medseg.training.windows import GridCase, GridObject, cut_image, whole_window
 from medseg.types import Box, Geometry, Instance, Instances, Shape, Volume, tight_box
 

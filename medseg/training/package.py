@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,18 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from medseg.card import Card, TrainingData
+from medseg.card import Card, Domain, TrainingData
 from medseg.errors import MissingExtraError
+from medseg.inference.domain import measured_domain
 from medseg.io.atomic import atomic_path, writable_folder
 from medseg.models.packages import CARD, FIGURES, RECIPE, WEIGHTS
 from medseg.models.readme import render_readme
 from medseg.training.checkpoint import Progress
-from medseg.training.recipe import Recipe
+from medseg.training.datasets import Case, PhantomCase, load_case
+from medseg.training.recipe import LEFT_TO_TRAINING, Recipe
+
+DOMAIN_CASES = 200
+"""Training cases from which the statistics of the out-of-domain check are taken, evenly."""
 
 
 def write_package(
@@ -30,8 +35,11 @@ def write_package(
     cases: int,
     progress: Progress,
     device: str,
+    domain: Domain | None,
 ) -> Path:
     """Write the package of a training to `folder` and return it.
+
+    `domain` is what its training images have in common, as `training_domain` gives it.
 
     Weights are stored as fp16, a quarter or less of what a training holds; the card is written
     last, so a folder with a card is a whole package.
@@ -56,6 +64,7 @@ def write_package(
             },
         ),
         weights_sha256=hashlib.sha256(content).hexdigest(),
+        domain=domain,
     )
     figures = {"validation": [_json_row(row) for row in progress.rows[-1:]]}
     _write(folder / WEIGHTS, content)
@@ -66,9 +75,20 @@ def write_package(
     return folder
 
 
+def training_domain(cases: Sequence[Case | PhantomCase], recipe: Recipe) -> Domain | None:
+    """What the images of a training have in common, from up to `DOMAIN_CASES` of them."""
+    count = min(len(cases), DOMAIN_CASES)
+    chosen = [cases[n * len(cases) // count] for n in range(count)]
+    volumes = (load_case(case, recipe).volumes for case in chosen)
+    return measured_domain(volumes, recipe.model.channels)
+
+
 def write_card(folder: Path, card: Card) -> None:
     """Write a card as TOML."""
-    _write(folder / CARD, _toml(card.model_dump(mode="json", exclude_none=True), "card"))
+    content = card.model_dump(mode="json", exclude_none=True)
+    if not card.calibration:
+        content.pop("calibration")
+    _write(folder / CARD, _toml(content, "card"))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -83,8 +103,8 @@ def _toml(content: dict[str, Any], what: str) -> bytes:
         raise MissingExtraError("train", f"writing a {what}") from error
     if what == "recipe":
         # The card that a recipe holds says nothing of its own training.
-        content["model"].pop("training", None)
-        content["model"].pop("weights_sha256", None)
+        for key in LEFT_TO_TRAINING:
+            content["model"].pop(key, None)
     return tomli_w.dumps(content, multiline_strings=True).encode()
 
 

@@ -8,235 +8,35 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from medseg.card import Card, TrainingData
+from medseg.card import Card, Domain, TrainingData
 from medseg.errors import InputRefused
 from medseg.training.problems import closest, describe
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-AtLeastOne = Annotated[int, Field(ge=1)]
-Axis = Literal["z", "y", "x"]
-CaseIds = tuple[str, ...]
-Generator = Literal["touching_lesions", "nested_lesions", "toy_cubes", "lobed_lesions"]
-"""Phantoms that a recipe may name."""
+from medseg.training.sections import (
+    Augmentation,
+    DecathlonData,
+    FolderData,
+    Part,
+    PhantomData,
+    Synthesis,
+    TrainingSection,
+)
 
 UNTRAINED = TrainingData(name="not trained", cases=0, minutes=0.0, device="none")
 """What the card of a recipe says of its training, until there was one."""
 
-LEFT_TO_TRAINING = ("training", "weights_sha256")
-"""The parts of a card that training writes and a recipe does not hold."""
+LEFT_TO_TRAINING = ("training", "weights_sha256", "domain", "calibration")
+"""The parts of a card that training or packaging writes and a recipe does not hold."""
 
+
+DENSE_HEADS = ("border_core", "center_offset", "components")
+"""Heads whose losses leave out voxels of which nothing is known."""
 
 _LOSS_WEIGHTS = ("training", "loss_weights")
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _SplitById(_Part):
-    """Which cases do what; a case that no list names is trained on."""
-
-    name: str
-    validation: CaseIds = ()
-    held_out: CaseIds = ()
-    exclude: CaseIds = ()
-    label_values: Literal["class", "instance"] = "class"
-
-    @model_validator(mode="after")
-    def _each_case_once(self) -> Self:
-        seen: dict[str, str] = {}
-        for part in ("validation", "held_out", "exclude"):
-            for case in cast("CaseIds", getattr(self, part)):
-                if case in seen:
-                    msg = f"case {case!r} stands in {seen[case]} and again in {part}"
-                    raise ValueError(msg)
-                seen[case] = part
-        return self
-
-
-class FolderData(_SplitById):
-    """Images and labels in folders, paired by file name.
-
-    `images` is a folder, or for several channels a table of channel and folder. A folder may be
-    written as a pattern that holds `{id}`, such as "images/{id}_flair.nii.gz".
-    """
-
-    kind: Literal["folders"]
-    images: str | dict[str, str]
-    labels: str
-
-    def image_folders(self, first_channel: str) -> dict[str, str]:
-        """The folder of each channel; one folder alone is the first channel's."""
-        if isinstance(self.images, str):
-            return {first_channel: self.images}
-        return dict(self.images)
-
-
-class DecathlonData(_SplitById):
-    """A data set laid out as the Medical Segmentation Decathlon's: a `dataset.json` lists it."""
-
-    kind: Literal["decathlon"]
-    dataset_json: str = "dataset.json"
-
-
-class PhantomData(_Part):
-    """Windows made from seeds; each pair of seeds is [first, one past the last]."""
-
-    kind: Literal["phantom"]
-    name: str
-    generator: Generator
-    training_seeds: tuple[int, int]
-    validation_seeds: tuple[int, int]
-    held_out_seeds: tuple[int, int] | None = None
-    shape: tuple[AtLeastOne, AtLeastOne, AtLeastOne] = (48, 64, 64)
-
-    @property
-    def seeds(self) -> dict[str, range]:
-        """The seeds of each part."""
-        held_out = self.held_out_seeds or (0, 0)
-        return {
-            "training_seeds": range(*self.training_seeds),
-            "validation_seeds": range(*self.validation_seeds),
-            "held_out_seeds": range(*held_out),
-        }
-
-    @model_validator(mode="after")
-    def _ranges_are_apart(self) -> Self:
-        for key, seeds in self.seeds.items():
-            empty_by_choice = key == "held_out_seeds" and self.held_out_seeds is None
-            if not empty_by_choice and (seeds.start < 0 or len(seeds) == 0):
-                msg = f"{key} = [{seeds.start}, {seeds.stop}] holds no seed from 0 up"
-                raise ValueError(msg)
-        ordered = sorted((part for part in self.seeds.items() if part[1]), key=lambda x: x[1].start)
-        for (left, before), (right, after) in pairwise(ordered):
-            if after.start < before.stop:
-                msg = f"{left} and {right} share seed {after.start}"
-                raise ValueError(msg)
-        return self
-
-
-class TrainingSection(_Part):
-    """How the weights are found.
-
-    Units: `crop_shape` is voxels (z, y, x) of the model's grid; `loss_weights` multiply the
-    head's losses by name, those not named by 1; `ema_decay` 0 keeps no average of the weights.
-    `balance_volumes` shifts the organs' logits after the last step until, on the validation cases,
-    the median volume error is 0. `init` names the model to begin from, shipped or a package's
-    folder: weights whose name and shape agree are taken.
-    """
-
-    seed: Annotated[int, Field(ge=0)]
-    steps: AtLeastOne
-    batch_size: AtLeastOne
-    crop_shape: tuple[AtLeastOne, AtLeastOne, AtLeastOne]
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    schedule: Literal["polynomial", "cosine", "constant", "trapezoidal"] = "polynomial"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    gradient_clip: Positive = 5.0
-    precision: Literal["32", "bf16"] = "32"
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    foreground_fraction: Probability = 0.5
-    loss_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    validate_every: AtLeastOne
-    checkpoint_every_steps: AtLeastOne | None = None
-    checkpoint_every_minutes: Positive = 5.0
-    threads: AtLeastOne | None = None
-    balance_volumes: bool = False
-    init: Annotated[str, Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _warmup_ends(self) -> Self:
-        if self.warmup_steps >= self.steps:
-            msg = f"warmup_steps {self.warmup_steps} leaves nothing of {self.steps} steps"
-            raise ValueError(msg)
-        return self
-
-
-class Between(_Part):
-    """A value drawn between `low` and `high`, both above 0, with probability `prob`.
-
-    `scale` draws one for each axis.
-    """
-
-    prob: Probability
-    low: Positive
-    high: Positive
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.low > self.high:
-            msg = f"low {self.low} is above high {self.high}"
-            raise ValueError(msg)
-        return self
-
-
-class Rotation(_Part):
-    """Turns about the axes z, y, x by up to `max_degrees` each way."""
-
-    prob: Probability
-    max_degrees: tuple[
-        Annotated[float, Field(ge=0, le=180)],
-        Annotated[float, Field(ge=0, le=180)],
-        Annotated[float, Field(ge=0, le=180)],
-    ]
-
-
-class Elastic(_Part):
-    """A smooth displacement of up to `magnitude_mm`, from control points `spacing_mm` apart."""
-
-    prob: Probability
-    magnitude_mm: Positive
-    spacing_mm: Positive
-
-
-class Flip(_Part):
-    """Mirrors each of `axes` with probability `prob`."""
-
-    prob: Probability
-    axes: Annotated[tuple[Axis, ...], Field(min_length=1)]
-
-
-class UpTo(_Part):
-    """A strength drawn between 0 and `maximum` with probability `prob`."""
-
-    prob: Probability
-    maximum: Positive
-
-
-class Augmentation(_Part):
-    """What varies a training crop; a part that is left out is off.
-
-    Units: noise and brightness are in standard deviations of the normalised image; bias_field is
-    the largest coefficient that MONAI's `RandBiasField` may draw for its polynomial; blur is a
-    sigma in voxels; low_resolution is the factor by which the grid is made coarser.
-    """
-
-    rotation: Rotation | None = None
-    scale: Between | None = None
-    elastic: Elastic | None = None
-    flip: Flip | None = None
-    gamma: Between | None = None
-    contrast: Between | None = None
-    brightness: UpTo | None = None
-    noise: UpTo | None = None
-    bias_field: UpTo | None = None
-    blur: UpTo | None = None
-    low_resolution: Between | None = None
 
 
 def _as_untrained(model: object) -> object:
@@ -249,7 +49,7 @@ def _as_untrained(model: object) -> object:
     return {**model, "training": UNTRAINED}
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """Model, data, training and augmentation: what `medseg train` needs; read by `read_recipe`.
 
     `model` is the card of the model to be; its training is `UNTRAINED`.
@@ -259,22 +59,61 @@ class Recipe(_Part):
     data: Annotated[FolderData | DecathlonData | PhantomData, Field(discriminator="kind")]
     training: TrainingSection
     augmentation: Augmentation = Augmentation()
+    synthesis: Synthesis | None = None
 
     @model_validator(mode="after")
     def _data_fits_model(self) -> Self:
         if isinstance(self.data, FolderData):
             _check_channels(self.model, self.data.image_folders(self.model.channels[0].name))
+        head, spacing_mm = self.model.head.name, self.model.spacing_mm
+        if self.training.beyond_image == "ignored" and head not in DENSE_HEADS:
+            msg = f"training.beyond_image: {head} cannot ignore; {', '.join(DENSE_HEADS)} can"
+            raise ValueError(msg)
+        if self.augmentation.transpose is not None and len(set(spacing_mm)) > 1:
+            msg = "augmentation.transpose goes with one model.spacing_mm along all axes"
+            raise ValueError(msg)
         kinds = [one.kind for one in self.model.classes]
         by_instance = getattr(self.data, "label_values", "class") == "instance"
         if by_instance and kinds != ["lesion"]:
             msg = 'data.label_values "instance" goes with one class, of kind "lesion"'
             raise ValueError(msg)
+        if self.synthesis is not None:
+            self._check_synthesis(kinds)
         return self
 
-    def card(self, *, training: TrainingData, weights_sha256: str = "") -> Card:
-        """The card of the model that this training gave."""
+    def _check_synthesis(self, kinds: Sequence[str]) -> None:
+        if kinds != ["lesion"] or isinstance(self.data, PhantomData):
+            msg = 'synthesis goes with files and one class, of kind "lesion"'
+            raise ValueError(msg)
+        unheeded = {
+            "training.click_jitter": self.training.click_jitter is not None,
+            "training.beyond_image": self.training.beyond_image == "ignored",
+            "augmentation.transpose": self.augmentation.transpose is not None,
+        }
+        said = [name for name, is_said in unheeded.items() if is_said]
+        if said:
+            msg = f"synthesis does not heed {', '.join(said)}; leave it out"
+            raise ValueError(msg)
+
+    def fold(self, number: int) -> Recipe:
+        """The recipe whose held-out cases are those of fold `number`, counted from 1.
+
+        Raises InputRefused (`recipe-invalid`) where there is no such fold.
+        """
+        folds = () if isinstance(self.data, PhantomData) else self.data.folds
+        if isinstance(self.data, PhantomData) or not 1 <= number <= len(folds):
+            detail = f"there is no fold {number}: the recipe has {len(folds) or 'none'}"
+            raise InputRefused("recipe-invalid", "data.folds", detail, "give one that it has")
+        held_out = (*self.data.held_out, *folds[number - 1])
+        data = self.data.model_copy(update={"held_out": held_out, "folds": ()})
+        return self.model_copy(update={"data": data})
+
+    def card(
+        self, *, training: TrainingData, weights_sha256: str = "", domain: Domain | None = None
+    ) -> Card:
+        """The card of the model that this training gave; its scores are not calibrated yet."""
         return self.model.model_copy(
-            update={"training": training, "weights_sha256": weights_sha256}
+            update={"training": training, "weights_sha256": weights_sha256, "domain": domain}
         )
 
 

@@ -23,7 +23,8 @@ from medseg.training.curves import Curves
 from medseg.training.datasets import LoadedCase
 from medseg.training.grid_cases import WindowDataset
 from medseg.training.initial import take_weights
-from medseg.training.recipe import Recipe, TrainingSection
+from medseg.training.recipe import Recipe
+from medseg.training.sections import TrainingSection
 from medseg.training.validation import validate
 from medseg.training.windows import Window
 

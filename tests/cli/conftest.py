@@ -8,7 +8,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cli_cases import MODEL, Outcome, bright_array, find_bright, save_nifti, threshold_card
+from cli_cases import (
+    MODEL,
+    Outcome,
+    bright_array,
+    find_bright,
+    save_nifti,
+    threshold_card,
+    threshold_figures,
+)
 from cli_evaluate_cases import blocks
 
 import medseg.inference
@@ -59,6 +67,7 @@ def threshold_model(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(vars(medseg.inference), "segment", find_bright)
     monkeypatch.setattr(medseg.models, "shipped", lambda: (MODEL,))
     monkeypatch.setattr(medseg.models, "card_of", card_of)
+    monkeypatch.setattr(medseg.models, "figures_of", lambda _: threshold_figures())
     return MODEL
 
 

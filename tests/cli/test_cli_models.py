@@ -23,6 +23,14 @@ def test_the_list_says_what_a_model_finds_and_its_licence(run) -> None:
         assert word in outcome.out
 
 
+@pytest.mark.usefixtures("threshold_model")
+def test_the_list_says_how_good_a_model_is_and_on_how_many_cases(run) -> None:
+    (line,) = (line for line in run("models", "list").out.splitlines() if "threshold" in line)
+    assert "Dice 0.71, F1 0.66" in line and "17" in line.split()
+    (one,) = json.loads(run("models", "list", "--json").out)["models"]
+    assert (one["held_out"], one["held_out_cases"]) == ("Dice 0.71, F1 0.66", 17)
+
+
 def test_a_model_shows_channels_limits_and_licences(run, threshold_model) -> None:
     outcome = run("models", "show", threshold_model)
     assert outcome.code == 0

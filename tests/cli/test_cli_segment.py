@@ -55,6 +55,36 @@ def test_an_unknown_view_is_a_usage_error(segment, image) -> None:
     assert outcome.code == 2 and "no such view: 'everything'" in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--at", "3.5,4,-2"), {"at": [3.5, 4.0, -2.0]}),
+        (("--at=-3.5,4,2",), {"at": [-3.5, 4.0, 2.0]}),
+        (("--at", "-3.5, 4, 2"), {"at": [-3.5, 4.0, 2.0]}),
+        (("--box", "1,2,3,-4,5.5,6"), {"box": [1.0, 2.0, 3.0, -4.0, 5.5, 6.0]}),
+    ],
+)
+def test_a_point_or_a_box_is_passed_on(segment, image, tmp_path, words, said) -> None:
+    assert segment(image, *words).code == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert {name: summary[name] for name in ("at", "box") if name in summary} == said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--at", "3,4"), "3 numbers with commas between are wanted"),
+        (("--at", "3,4,nan"), "3 numbers with commas between are wanted"),
+        (("--at", "3,4,here"), "got '3,4,here'"),
+        (("--box", "1,2,3"), "6 numbers with commas between are wanted"),
+        (("--at", "1,2,3", "--box", "1,2,3,4,5,6"), "give --at or --box, not both"),
+    ],
+)
+def test_a_faulty_point_or_box_is_a_usage_error(segment, image, words, message) -> None:
+    outcome = segment(image, *words)
+    assert outcome.code == 2 and message in outcome.err
+
+
 def test_progress_and_warnings_are_on_stderr(segment, image) -> None:
     outcome = segment(image)
     assert outcome.error_lines == [

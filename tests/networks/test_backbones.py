@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +21,24 @@ def test_levels_have_the_promised_channels_and_strides(stem_stride: int, in_chan
     for level, channels, stride in zip(levels, backbone.channels, backbone.strides, strict=True):
         assert level.shape == (2, channels, *[length // stride for length in lengths])
     assert backbone.strides[0] == stem_stride
+
+
+def test_with_a_click_a_backbone_knows_where_the_window_s_middle_is() -> None:
+    backbone = ResidualPyramid(
+        1, channels=[8, 16], blocks=[1, 1], stem_stride=1, click_sigma=2.0
+    ).eval()
+    blank = torch.zeros(1, 1, 16, 24, 20)
+    with torch.no_grad():
+        seen: list[torch.Tensor] = []
+        backbone.stem.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        backbone(blank)
+    bell = seen[0][0, 1]
+    assert torch.equal(seen[0][0, 0], blank[0, 0])
+    assert torch.allclose(bell, bell.flip(0, 1, 2))
+    assert float(bell.max()) == pytest.approx(np.exp(-3 * 0.5**2 / (2 * 2.0**2)))
+    assert float(bell[7, 11, 13]) == pytest.approx(
+        float(bell.max() * np.exp(-(3.5**2 - 0.5**2) / 8))
+    )
 
 
 def test_backbones_are_found_by_name() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medseg.training.augmentation import RandElasticd, RandTurnd, augmentation
-from medseg.training.recipe import Augmentation
+from medseg.training.sections import Augmentation
 
 SPACING_MM = (5.0, 1.0, 1.0)
 SHAPE = (13, 65, 65)

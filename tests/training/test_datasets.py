@@ -123,6 +123,32 @@ def test_a_recipe_that_names_no_case_is_refused(tmp_path, part):
     assert refused.value.code == "recipe-invalid"
 
 
+def test_every_fold_is_held_out_once_and_trained_on_otherwise(tmp_path):
+    build(tmp_path, "abcdef")
+    recipe = recipe_of({"folds": [["a", "b"], ["c", "d"]], "held_out": ["f"]})
+    for number, held_out in ((1, ["a", "b"]), (2, ["c", "d"])):
+        one = recipe.fold(number)
+        split = split_cases(one.data, list_cases(one, tmp_path))
+        assert [case.id for case in split.held_out] == ["f", *held_out]
+        assert [case.id for case in split.training] == sorted({*"abcde"} - {*held_out})
+    whole = split_cases(recipe.data, list_cases(recipe, tmp_path))
+    assert [case.id for case in whole.training] == [*"abcde"]
+
+
+@pytest.mark.parametrize(("number", "folds"), [(3, "2"), (0, "2")])
+def test_a_fold_that_is_not_there_is_refused(number, folds):
+    with pytest.raises(InputRefused, match=f"there is no fold {number}: the recipe has {folds}"):
+        recipe_of({"folds": [["a"], ["b"]]}).fold(number)
+    with pytest.raises(InputRefused, match="the recipe has none"):
+        recipe_of({}).fold(1)
+
+
+def test_a_fold_that_names_no_case_is_refused(tmp_path):
+    build(tmp_path, ["toy_1", "toy_2"])
+    with pytest.raises(InputRefused, match=r"data.folds.2: the data set has no case 'toy_3'"):
+        list_cases(recipe_of({"folds": [["toy_1"], ["toy_3"]]}), tmp_path)
+
+
 def test_a_split_that_trains_on_nothing_is_refused(tmp_path):
     build(tmp_path, "ab")
     recipe = recipe_of({"held_out": ["a"], "validation": ["b"]})

@@ -13,7 +13,7 @@ from medseg.errors import InputRefused
 from medseg.heads import HEADS
 from medseg.training import overfit_one
 from medseg.training.overfit import cut_case
-from medseg.training.recipe import Recipe
+from medseg.training.recipe import LEFT_TO_TRAINING, Recipe
 from medseg.training.windows import GridCase, GridObject
 
 pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
@@ -31,7 +31,7 @@ def recipe(head: str, seed: int) -> Recipe:
     raw = model.model_dump(mode="json", exclude_none=True)
     return Recipe.model_validate(
         {
-            "model": {k: v for k, v in raw.items() if k not in ("training", "weights_sha256")},
+            "model": {k: v for k, v in raw.items() if k not in LEFT_TO_TRAINING},
             "data": {
                 "kind": "phantom",
                 "name": "touching lesions",

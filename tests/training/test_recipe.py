@@ -9,7 +9,8 @@ import pytest
 
 from medseg.card import Card, TrainingData
 from medseg.errors import InputRefused
-from medseg.training.recipe import LEFT_TO_TRAINING, PhantomData, Recipe, read_recipe
+from medseg.training.recipe import LEFT_TO_TRAINING, Recipe, read_recipe
+from medseg.training.sections import PhantomData
 
 SOUND = """
 [model]
@@ -215,6 +216,11 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(tmp_path, old, new,
             'held_out = ["toy_3"]',
             "held_out = ['a', 'a']",
             "data: case 'a' stands in held_out and again in held_out",
+        ),
+        (
+            'held_out = ["toy_3"]',
+            "held_out = ['a']\nfolds = [['b'], ['c', 'a']]",
+            "data: case 'a' stands in held_out and again in fold 2",
         ),
         (
             'labels = "labels"',

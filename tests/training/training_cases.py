@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from modelling import LESIONS, card
 
-from medseg.training.recipe import Recipe
+from medseg.training.recipe import LEFT_TO_TRAINING, Recipe
 
 
 def recipe(steps: int = 6, **training: object) -> Recipe:
     """Lesions of 16 voxels a side; `training` changes its section."""
     model = card(LESIONS).model_dump(mode="json", exclude_none=True)
-    for key in ("training", "weights_sha256"):
-        model.pop(key)
+    for key in LEFT_TO_TRAINING:
+        model.pop(key, None)
     return Recipe.model_validate(
         {
             "model": model,

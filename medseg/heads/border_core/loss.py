@@ -36,11 +36,12 @@ def border_core_loss(
     lesions. "core" is `object_core_loss`:
     without it a small object's border, which keeps it apart from a large one, would hardly count.
     """
-    shape = window_shape(raw.dense)
-    target = dense_target(targets, classes, shape, spacing_mm)
+    shape, device = window_shape(raw.dense), raw.dense.coarse.device
+    target = dense_target(targets, classes, shape, spacing_mm, device=device)
     if raw.core is None:
         return class_parts(raw.dense, target)
     drawn = core_target(targets, classes, shape, spacing_mm, thickness_mm)
+    drawn = CoreTarget(drawn.core.to(device), drawn.owner.to(device))
     with_cores = replace(target, lesion=torch.cat([target.lesion, drawn.core], dim=1))
     parts = class_parts(raw.dense, with_cores)
     parts["core"] = object_core_loss(raw.core.float(), drawn)

@@ -33,6 +33,12 @@ WEIGHTS = {**DENSE_WEIGHTS, "object": 0.5}
 
 OFFSET_UNIT_MM = 8.0
 
+SURELY_NOT = -20.0
+"""A lesion's logit that adds nothing to cross entropy or Dice where no lesion is."""
+
+NOWHERE = -1e4
+"""An organ's logit that leaves it no probability at all."""
+
 
 def center_offset_loss(
     raw: CenterOffset,
@@ -45,11 +51,11 @@ def center_offset_loss(
     Those of `dense_loss`, and "object", which is `object_loss` of the lesion logits: the others
     count voxels, so that a large lesion hides small ones.
     """
-    target = dense_target(targets, classes, window_shape(raw), spacing_mm)
+    target = dense_target(targets, classes, window_shape(raw), spacing_mm, device=raw.coarse.device)
     parts = _dense_parts(raw, target)
     if raw.lesion is not None:
         voxels = object_voxels(targets, classes, target.lesion)
-        parts["object"] = object_loss(raw.lesion.float(), voxels)
+        parts["object"] = object_loss(_where_known(raw.lesion.float(), target), voxels)
     return parts
 
 
@@ -66,7 +72,8 @@ def dense_loss(
     (Kirillov et al. 2020) learns at, where "organ" and "lesion" are the coarse ones interpolated;
     "centre" is the penalty-reduced focal loss of CornerNet (Law and Deng 2018); "offset" is L1.
     """
-    return _dense_parts(raw, dense_target(targets, classes, window_shape(raw), spacing_mm))
+    target = dense_target(targets, classes, window_shape(raw), spacing_mm, device=raw.coarse.device)
+    return _dense_parts(raw, target)
 
 
 def _dense_parts(raw: CenterOffset, target: DenseTarget) -> dict[str, Tensor]:
@@ -108,15 +115,40 @@ def _class_losses(
 ) -> dict[str, Tensor]:
     parts = {}
     if organ is not None:
+        organ = _undrawn_as_background(organ.float(), target)
         dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
-        parts["organ"] = functional.cross_entropy(organ.float(), target.organ) + dice(
-            organ.float(), target.organ[:, None]
+        parts["organ"] = functional.cross_entropy(organ, target.organ) + dice(
+            organ, target.organ[:, None]
         )
     if lesion is not None:
         dice = DiceLoss(sigmoid=True, batch=True)
-        entropy = functional.binary_cross_entropy_with_logits(lesion.float(), target.lesion)
-        parts["lesion"] = entropy + dice(lesion.float(), target.lesion)
+        lesion = _where_known(lesion.float(), target)
+        entropy = functional.binary_cross_entropy_with_logits(lesion, target.lesion)
+        parts["lesion"] = entropy + dice(lesion, target.lesion)
     return parts
+
+
+def _undrawn_as_background(organ: Tensor, target: DenseTarget) -> Tensor:
+    """Organ logits (B, 1 + organs, ...) with those of undrawn organs given to the background.
+
+    What nobody drew may lie anywhere in what counts as background: the background's probability is
+    the sum of both (the marginal loss of Shi et al. 2021), and Dice sees nothing of the organ.
+    """
+    if target.undrawn is None:
+        return organ
+    undrawn = target.undrawn.view(*organ.shape[:2], *[1] * (organ.dim() - 2))
+    belongs = undrawn.clone()
+    belongs[:, 0] = True
+    background = organ.masked_fill(~belongs, -torch.inf).logsumexp(dim=1, keepdim=True)
+    others = organ[:, 1:].masked_fill(undrawn[:, 1:], NOWHERE)
+    return torch.cat([background, others], dim=1)
+
+
+def _where_known(lesion: Tensor, target: DenseTarget) -> Tensor:
+    """Lesion logits that say with certainty, as the target does, that nothing is at `beyond`."""
+    if target.beyond is None:
+        return lesion
+    return lesion.masked_fill(target.beyond[:, None], SURELY_NOT)
 
 
 def _point_loss(points: PointLogits, target: DenseTarget, lesions: int) -> Tensor:
@@ -128,6 +160,7 @@ def _point_loss(points: PointLogits, target: DenseTarget, lesions: int) -> Tenso
         target,
         organ=target.organ[window, z, y, x],
         lesion=target.lesion[window, :, z, y, x].movedim(-1, 1),
+        beyond=None if target.beyond is None else target.beyond[window, z, y, x],
     )
     logits = points.logits.movedim(-1, 1)
     first = logits.shape[1] - lesions

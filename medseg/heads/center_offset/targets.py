@@ -24,7 +24,8 @@ class DenseTarget:
     Shapes: organ (B, Z, Y, X) positions, 0 for background; lesion (B, lesions, Z, Y, X) 0 or 1;
     centre (B, lesions, Z/2, Y/2, X/2) in 0..1, exactly 1 at a centre;
     offset_mm (B, 3 * lesions, Z/2, Y/2, X/2); owned (B, lesions, Z/2, Y/2, X/2) true where an
-    offset is defined.
+    offset is defined. beyond (B, Z, Y, X) is true where no class is known; None is nowhere.
+    undrawn (B, 1 + organs) is true for organs that nobody drew; None is for none.
     """
 
     organ: Tensor
@@ -32,6 +33,8 @@ class DenseTarget:
     centre: Tensor
     offset_mm: Tensor
     owned: Tensor
+    beyond: Tensor | None = None
+    undrawn: Tensor | None = None
 
 
 def dense_target(
@@ -39,13 +42,36 @@ def dense_target(
     classes: Sequence[CardClass],
     shape: tuple[int, int, int],
     spacing_mm: Sequence[float],
+    *,
+    device: torch.device | str = "cpu",
 ) -> DenseTarget:
-    """Draw the targets of a batch of windows of `shape` (Z, Y, X), lengths even."""
+    """Draw the targets of a batch of windows of `shape` (Z, Y, X), lengths even, on `device`."""
     drawn = [_draw(one, classes, shape, np.asarray(spacing_mm)) for one in targets]
     organ, lesion, centre, offset, owned = (
-        torch.from_numpy(np.stack([window[n] for window in drawn])) for n in range(5)
+        torch.from_numpy(np.stack([window[n] for window in drawn])).to(device) for n in range(5)
     )
-    return DenseTarget(organ, lesion, centre, offset, owned)
+    beyond, undrawn = _beyond(targets, shape, device), _undrawn(targets, classes, device)
+    return DenseTarget(organ, lesion, centre, offset, owned, beyond, undrawn)
+
+
+def _undrawn(
+    targets: Sequence[WindowTarget], classes: Sequence[CardClass], device: torch.device | str
+) -> Tensor | None:
+    if not any(one.undrawn for one in targets):
+        return None
+    organs = organ_ids(classes)
+    rows = [[False, *(position in one.undrawn for position in organs)] for one in targets]
+    return torch.tensor(rows, device=device)
+
+
+def _beyond(
+    targets: Sequence[WindowTarget], shape: tuple[int, int, int], device: torch.device | str
+) -> Tensor | None:
+    if all(one.beyond is None for one in targets):
+        return None
+    known = np.zeros(shape, dtype=np.bool_)
+    drawn = [known if one.beyond is None else one.beyond for one in targets]
+    return torch.from_numpy(np.stack(drawn)).to(device)
 
 
 def _draw(
@@ -107,9 +133,11 @@ def _draw_offset(
     """Write offsets to `centre` where this object is nearer, for its size, than those before."""
     box, mask = drawn
     half = np.maximum((box[3:] - box[:3]) / 2, 1.0)
-    z, y, x = np.unique((np.argwhere(mask) + box[:3]) // 2, axis=0).T
+    z, y, x = ((np.argwhere(mask) + box[:3]) // 2).T
     inside = (z < nearest.shape[0]) & (y < nearest.shape[1]) & (x < nearest.shape[2])
-    z, y, x = z[inside], y[inside], x[inside]
+    cells = np.zeros(nearest.shape, dtype=np.bool_)
+    cells[z[inside], y[inside], x[inside]] = True
+    z, y, x = np.nonzero(cells)
     towards = centre - (2 * np.stack([z, y, x], axis=-1) + 0.5)
     distance = np.linalg.norm(towards / half, axis=-1).astype(np.float32)
     nearer = distance < nearest[z, y, x]

@@ -39,13 +39,20 @@ class Term(NamedTuple):
 class ClassCodes:
     """What DICOM is told of a class.
 
-    `modifier` narrows the type (left, anterior); `site` is where a lesion lies.
+    `modifier` narrows the type (left, anterior); `site` is where a lesion lies; `side` is the side
+    of what a modifier narrows already (the anterior part of the left one).
     """
 
     category: Term
     type: Term
     modifier: Term | None = None
     site: Term | None = None
+    side: Term | None = None
+
+    @property
+    def modifiers(self) -> tuple[Term, ...]:
+        """All that narrows the type."""
+        return tuple(one for one in (self.modifier, self.side) if one is not None)
 
 
 ANATOMY = Term("SCT", "91723000", "Anatomical Structure")
@@ -104,10 +111,13 @@ _SIDE_WORDS: Mapping[str, Term] = MappingProxyType({"left": LEFT, "right": RIGHT
 def codes_of_card(card: Card) -> dict[str, ClassCodes]:
     """The codes that a model's card states, by class; classes without a type are not in it."""
     found = {}
-    for one in card.classes:
+    of_sides = {one.name: _SIDE_WORDS[one.name.rpartition("_")[2]] for one in card.side_classes}
+    for one in (*card.classes, *card.side_classes):
         if one.type is not None:
             category = _term(one.category) or _category(one.kind)
-            found[one.name] = ClassCodes(category, _need(one.type), _term(one.modifier))
+            found[one.name] = ClassCodes(
+                category, _need(one.type), _term(one.modifier), side=of_sides.get(one.name)
+            )
     return found
 
 

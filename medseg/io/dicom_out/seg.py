@@ -121,9 +121,9 @@ def _descriptions(
             anatomic_regions=[code_of(mine.site)] if mine.site else None,
             display_color=CIELabColor.from_rgb(*colors[item.class_name]),
         )
-        if mine.modifier is not None:
+        if mine.modifiers:
             kind = one.SegmentedPropertyTypeCodeSequence[0]
-            kind.SegmentedPropertyTypeModifierCodeSequence = [_code_item(mine.modifier)]
+            kind.SegmentedPropertyTypeModifierCodeSequence = list(map(_code_item, mine.modifiers))
         found.append(one)
     return found
 

@@ -129,11 +129,11 @@ def _group(
 
 def _sites(mine: ClassCodes) -> Iterator[sr.FindingSite]:
     """Where a lesion lies, or which part of an organ or which of two it is."""
-    where = mine.site or (mine.type if mine.category == ANATOMY and mine.modifier else None)
+    where = mine.site or (mine.type if mine.category == ANATOMY and mine.modifiers else None)
     if where is None:
         return
-    side = mine.modifier if mine.modifier in SIDES else None
-    part = mine.modifier if mine.modifier and side is None else None
+    side = next((one for one in mine.modifiers if one in SIDES), None)
+    part = next((one for one in mine.modifiers if one not in SIDES), None)
     yield sr.FindingSite(
         code_of(where),
         laterality=None if side is None else code_of(side),

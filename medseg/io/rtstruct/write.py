@@ -173,8 +173,8 @@ def _region(item: Instance, number: int, source: Source, algorithm: Algorithm) -
 def _observation(item: Instance, number: int, place: int, codes: ClassCodes) -> Dataset:
     """What the region is, in codes. An organ is called so; of a lesion a reader has to judge."""
     seen, kind = Dataset(), _code(codes.type)
-    if codes.modifier is not None:
-        kind.SegmentedPropertyTypeModifierCodeSequence = [_code(codes.modifier)]
+    if codes.modifiers:
+        kind.SegmentedPropertyTypeModifierCodeSequence = list(map(_code, codes.modifiers))
     seen.ObservationNumber = place
     seen.ReferencedROINumber = number
     seen.SegmentedPropertyCategoryCodeSequence = [_code(codes.category)]

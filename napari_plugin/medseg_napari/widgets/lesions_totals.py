@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -15,6 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from medseg_napari.session import ClassCount
+from medseg_napari.widgets.swatches import swatch
 
 _HEADS = ("Class", "Objects", "Volume mL", "Kept", "Kept mL")
 _TIPS = (
@@ -70,7 +70,7 @@ class TotalsTable(QTableWidget):
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                     )
                 else:
-                    cell.setData(Qt.ItemDataRole.DecorationRole, QColor(*colors[name]))
+                    cell.setData(Qt.ItemDataRole.DecorationRole, swatch(colors[name]))
                 self.setItem(row, column, cell)
         self._fit(len(ordered))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QPixmap
 
 from medseg.io.colors import class_colors
 from medseg_napari.session import REVIEW_COLUMNS, Order, Session
@@ -20,6 +20,7 @@ from medseg_napari.widgets.lesions_columns import (
     title_of,
     with_flags,
 )
+from medseg_napari.widgets.swatches import swatch
 
 Index = QModelIndex | QPersistentModelIndex
 _Role = Qt.ItemDataRole
@@ -47,7 +48,7 @@ class LesionTableModel(QAbstractTableModel):
         self._values: dict[str, Any] = {}
         self._ids: NDArray[np.int64] = session.selection.ids
         self._places: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._colors: dict[str, QColor] = {}
+        self._colors: dict[str, QPixmap] = {}
         self._take()
 
     @property
@@ -154,7 +155,7 @@ class LesionTableModel(QAbstractTableModel):
         self._ids = self._session.selection.ids
         by_id = np.argsort(every)
         self._places = by_id[np.searchsorted(every, self._ids, sorter=by_id)]
-        self._colors = {name: QColor(*rgb) for name, rgb in class_colors(items.classes).items()}
+        self._colors = {name: swatch(rgb) for name, rgb in class_colors(items.classes).items()}
         self._values.clear()
 
     def _missing(self) -> list[str]:

@@ -74,6 +74,16 @@ def test_the_card_of_the_shipped_model_states_codes_and_modifiers() -> None:
     )
 
 
+def test_the_sides_of_a_whole_head_are_coded_beside_the_part() -> None:
+    found = codes_of_card(card_of("hippocampus-mr"))
+    names = {f"hippocampus_{part}" for part in ("anterior", "posterior")}
+    assert set(found) == names | {f"{name}_{side}" for name in names for side in ("left", "right")}
+    mine = found["hippocampus_posterior_right"]
+    assert mine.type.value == "5366008"
+    assert [one.meaning for one in mine.modifiers] == ["Posterior", "Right"]
+    assert found["hippocampus_anterior"].side is None
+
+
 def test_json_and_csv_say_the_same(tmp_path: Path) -> None:
     as_json, as_csv = tmp_path / "codes.json", tmp_path / "codes.csv"
     content = {"gtv": {"type": "DCM:130052:GTV Primary", "site": "SCT:87784001:Soft tissue"}}

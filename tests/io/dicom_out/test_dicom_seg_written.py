@@ -180,6 +180,19 @@ def test_a_modifier_stands_inside_the_type(source) -> None:
     assert kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeMeaning == "Anterior"
 
 
+def test_part_and_side_both_stand_inside_the_type(source) -> None:
+    head = ClassCodes(
+        Term("SCT", "91723000", "Anatomical Structure"),
+        Term("SCT", "5366008", "Hippocampus"),
+        Term("SCT", "255549009", "Anterior"),
+        side=Term("SCT", "7771000", "Left"),
+    )
+    ds = seg(apart(), source, codes={"liver": head})
+    kind = ds.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0]
+    meanings = [one.CodeMeaning for one in kind.SegmentedPropertyTypeModifierCodeSequence]
+    assert meanings == ["Anterior", "Left"]
+
+
 def test_a_label_map_in_another_axis_order_lies_where_it_was(source) -> None:
     wanted = apart()
     axes, flips = (2, 0, 1), (True, False, True)
