@@ -138,7 +138,7 @@ def matrix(root: Path, names: Iterable[str], most: int) -> dict[str, list[Row]]:
             for name, card in cards.items():
                 judged[name].append(domain_warnings(volume, card))
         for name in cards:
-            if set_name.split(",")[0] != set_of(name):
+            if judged[name] and set_name.split(",")[0] != set_of(name):
                 found[name].append(row_of(set_name, judged[name]))
     return found
 
@@ -148,6 +148,9 @@ def missed(found: Mapping[str, Sequence[Row]], modalities: Mapping[str, str]) ->
     words = []
     for name, rows in found.items():
         for row in rows:
+            if row["n"] == 0:
+                words.append(f"{name}: no image of {row['images']} was judged")
+                continue
             share = row["called out of domain"] / row["n"]
             other = (row["images"] in CT_SETS) != (modalities[name] == "CT")
             if row["images"] == OWN and share > OWN_BAR:

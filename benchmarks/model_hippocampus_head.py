@@ -203,6 +203,14 @@ def rows(
     return sides, against, changed
 
 
+def tables(data: Path, _: Path | None) -> dict[str, list[Row]]:
+    """Both sides of each head by title; `data` holds `ms_lesion_mr`, and folds there are none."""
+    chosen = list(heads(data / DATA.name, ATLAS, medseg.load_model(MODEL)))
+    sides, against, _changed = rows(chosen, ATLAS)
+    found = {"whole heads": sides, "against the AAL atlas": against}
+    return {title: kept for title, kept in found.items() if kept}
+
+
 def print_rows(title: str, found: list[Row]) -> None:
     """A Markdown table."""
     if not found:

@@ -22,16 +22,16 @@ from typing import Any
 
 import numpy as np
 from checking import SHARED, present
+from model_sarcoma import print_table, shipped_recipe
 from numpy.typing import NDArray
 from scipy.ndimage import label
 from timing import in_fresh_process
 
 import medseg
 from medseg.evaluation.bootstrap import case_weights, interval, medians
-from medseg.models import Model, recipe_path
+from medseg.models import Model
 from medseg.models.packages import package_folder
 from medseg.training.datasets import LoadedCase, list_cases, load_case, split_cases
-from medseg.training.recipe import Recipe, read_recipe
 from medseg.types import Geometry, Instances, Volume
 
 Row = dict[str, Any]
@@ -226,7 +226,7 @@ def whole_ct_row(package: Path, image: Path) -> Row:
 def tables(data: Path, packages: Path | None, part: str = "held_out") -> dict[str, list[Row]]:
     """All tables by title; `packages` holds `lung-nodule-ct`, None is the shipped one."""
     package = package_folder(MODEL) if packages is None else packages / MODEL
-    recipe, root = shipped_recipe(), data / FOLDER
+    recipe, root = shipped_recipe(MODEL), data / FOLDER
     split = split_cases(recipe.data, list_cases(recipe, root))
     cases = [load_case(case, recipe) for case in getattr(split, part)]
     step = max(1, len(split.training) // TRAINING_CASES)
@@ -238,15 +238,6 @@ def tables(data: Path, packages: Path | None, part: str = "held_out") -> dict[st
     image = next(iter(getattr(split, part)[0].images.values()))
     found["whole CT"] = [whole_ct_row(package, image)]
     return found
-
-
-def shipped_recipe() -> Recipe:
-    """The recipe whose split holds."""
-    path = recipe_path(MODEL)
-    if path is None:
-        msg = f"medseg ships no recipe {MODEL!r}"
-        raise SystemExit(msg)
-    return read_recipe(path)
 
 
 def missed(found: dict[str, list[Row]]) -> list[str]:
@@ -266,20 +257,6 @@ def missed(found: dict[str, list[Row]]) -> list[str]:
         ("MB of a click", whole["extra MB"], MEGABYTES_BAR, whole["extra MB"] <= MEGABYTES_BAR),
     ]
     return [f"{name}: {got:.3f}, bar {bar:g}" for name, got, bar, met in judged if not met]
-
-
-def print_table(title: str, rows: Sequence[Row]) -> None:
-    """A table as plain text."""
-    columns = list(rows[0])
-    cells = [columns, *([_printed(row.get(name, "")) for name in columns] for row in rows)]
-    widths = [max(len(line[n]) for line in cells) for n in range(len(columns))]
-    print(f"\n{title}")
-    for line in cells:
-        print("  " + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)))
-
-
-def _printed(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def main() -> int:

@@ -247,9 +247,9 @@ def missed(found: Mapping[str, Sequence[Row]]) -> list[str]:
 
 
 def print_table(title: str, rows: Sequence[Row]) -> None:
-    """A table as plain text."""
+    """A table as plain text; a row may lack a column of the first."""
     columns = list(rows[0])
-    cells = [columns, *([_printed(row[name]) for name in columns] for row in rows)]
+    cells = [columns, *([_printed(row.get(name, "")) for name in columns] for row in rows)]
     widths = [max(len(line[n]) for line in cells) for n in range(len(columns))]
     print(f"\n{title}")
     for line in cells:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medseg.card import CardClass
 from medseg.heads.contract import MapSpec, Slab, lesion_ids, organ_ids
 from medseg.heads.fringe import Fringe, with_fringes
-from medseg.heads.gather import Found, instances_from_points, numbered
+from medseg.heads.gather import Found, components, instances_from_points, numbered
 from medseg.heads.slabs import map_coordinates, slab_axes, slab_corner
 from medseg.transforms.grids import above_on_grid, argmax_on_grid, interpolate_at
 from medseg.types import Instance
@@ -66,12 +66,14 @@ def grouped(
     empty: Callable[[Fringe], EvidenceT],
     collect: Callable[[Slab, int, EvidenceT], None],
     lesions_of: Callable[[EvidenceT], list[Found]],
+    organ_parts: int = 0,
 ) -> list[Instance]:
     """Instances on the image's grid (turned to S, P, L), numbered by class, then position.
 
     `spacing_mm` (z, y, x) is that of the model's grid. Organs go by the largest class; lesions as
     the head says: `collect` takes a slab and the channel of a class, whose evidence begins as
-    `empty` and becomes objects by `lesions_of`.
+    `empty` and becomes objects by `lesions_of`. Of an organ, the `organ_parts` largest connected
+    parts (26) are one object, and islands beside them are dropped; 0 keeps all.
     """
     spacing = np.asarray(spacing_mm, dtype=np.float64)
     organs = [Evidence(Fringe(spacing)) for _ in organ_ids(classes)]
@@ -82,12 +84,23 @@ def grouped(
         for channel, lesion in enumerate(lesions):
             collect(slab, channel, lesion)
     found = [
-        (position, organ.objects(np.zeros(len(organ.all_points()), dtype=np.int64)))
+        (position, organ.objects(_rank_of_part(organ.all_points(), organ_parts))[:1])
         for position, organ in zip(organ_ids(classes), organs, strict=True)
     ]
     for position, lesion in zip(lesion_ids(classes), lesions, strict=True):
         found.append((position, lesions_of(lesion)))
     return numbered(found, classes)
+
+
+def _rank_of_part(points: Points, kept: int) -> NDArray[np.int64]:
+    """0 for points (N, 3) in the `kept` largest parts, or in any where that is 0; then by size."""
+    if not kept:
+        return np.zeros(len(points), dtype=np.int64)
+    part = components(points)
+    largest_first = np.argsort(-np.bincount(part), kind="stable")
+    rank = np.empty_like(largest_first)
+    rank[largest_first] = np.maximum(np.arange(len(largest_first)) - (kept - 1), 0)
+    return rank[part]
 
 
 def collect_lesions(slab: Slab, channel: int, lesion: Evidence, threshold: float) -> None:

@@ -98,11 +98,12 @@ class Aligned:
         return cls(np.minimum(moved, high).astype(np.float32), inside, geometry)
 
     def coarse(self, step: int) -> Aligned:
-        """Every `step`-th voxel, after smoothing to that width."""
+        """Every `step`-th voxel, after smoothing to that width; one at least along each axis."""
         sigma = np.sqrt((step**2 - 1) / (8 * np.log(2)))
-        taken = (slice(step // 2, None, step),) * 3
+        first = [min(step // 2, length - 1) for length in self.values.shape]
+        taken = tuple(slice(start, None, step) for start in first)
         affine = self.geometry.affine @ np.diag([step] * 3 + [1.0])
-        affine[:3, 3] = self.geometry.index_to_world([step // 2] * 3)
+        affine[:3, 3] = self.geometry.index_to_world(first)
         values = gaussian_filter(self.values, sigma)[taken]
         return Aligned(values, self.inside[taken], Geometry(values.shape, affine))
 
@@ -229,7 +230,8 @@ class _Search:
         self.size = tuple(next_fast_len(n, real=True) for n in size)
         inside = head.inside.astype(np.float64)
         # Correlation does not ask for the level; near 0 the squares lose nothing.
-        values = np.where(head.inside, head.values - head.values[head.inside].mean(), 0.0)
+        level = head.values[head.inside].mean() if head.inside.any() else 0.0
+        values = np.where(head.inside, head.values - level, 0.0)
         values /= max(float(values.std()), 1e-12)
         self.image = [rfftn(one, self.size) for one in (inside, values, values**2)]
 

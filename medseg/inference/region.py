@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg.card import Card
-from medseg.errors import InputRefused
+from medseg.inference.aim import Aim, corners_of
+from medseg.inference.domain import modality_warnings
 from medseg.inference.results import volume_sha256
 from medseg.inference.windows import WindowPlan
 from medseg.io import check_values
@@ -37,72 +37,8 @@ _CUT = InputWarning(
     "object-cut", "the object reaches the end of the region that was looked at: it may be larger"
 )
 
-Means = Literal["point", "box", "middle"]
 Run = Callable[[Mapping[str, Volume], Prepared, WindowPlan], Instances]
 """Segments one window that is prepared, of the channels given."""
-
-
-@dataclass(frozen=True, eq=False)
-class Aim:
-    """What is meant: the object at a point, in a box, or in the middle of the image.
-
-    `point_lps_mm` (x, y, z) is the middle of the region; `box_lps_mm` the lower and the upper
-    corner of the box, (2, 3).
-    """
-
-    means: Means
-    point_lps_mm: NDArray[np.float64]
-    box_lps_mm: NDArray[np.float64] | None = None
-
-    @property
-    def in_words(self) -> str:
-        """As messages call it."""
-        x, y, z = self.point_lps_mm
-        if self.means == "box":
-            return f"the box around ({x:.1f}, {y:.1f}, {z:.1f})"
-        place = f"({x:.1f}, {y:.1f}, {z:.1f})"
-        return f"the point {place}" if self.means == "point" else f"the image's middle {place}"
-
-    @property
-    def provenance(self) -> dict[str, list[float]]:
-        """As `summary.json` has it: `at` or `box`, LPS millimetres."""
-        if self.box_lps_mm is not None:
-            return {"box": [round(float(mm), 3) for mm in self.box_lps_mm.ravel()]}
-        return {"at": [round(float(mm), 3) for mm in self.point_lps_mm]}
-
-
-def aimed(
-    volumes: Volume | Mapping[str, Volume],
-    card: Card,
-    *,
-    at: Sequence[float] | None,
-    box: Sequence[float] | None,
-) -> Aim | None:
-    """What `at` (x, y, z) or `box` (x0, y0, z0, x1, y1, z1) means, LPS mm; None for all objects.
-
-    Where neither is said, a model that segments what is pointed at takes the middle of a crop.
-
-    Raises:
-        InputRefused: `point-outside-image`; `point-missing` for an image that is no crop.
-        ValueError: both are said, or they are no 3 and 6 finite numbers.
-    """
-    if at is not None and box is not None:
-        msg = "say at or box, not both"
-        raise ValueError(msg)
-    first = volumes if isinstance(volumes, Volume) else volumes.get(card.channels[0].name)
-    if first is None or (at is None and box is None and card.pointed is None):
-        return None
-    if at is not None:
-        aim = Aim("point", _numbers("at", at, 3))
-    elif box is not None:
-        corners = np.sort(_numbers("box", box, 6).reshape(2, 3), axis=0)
-        aim = Aim("box", corners.mean(axis=0), corners)
-    else:
-        _require_crop(first.geometry, card)
-        middle = (np.array(first.geometry.shape) - 1) / 2
-        return Aim("middle", first.geometry.index_to_world(middle))
-    _require_inside(aim, first.geometry)
-    return aim
 
 
 def segment_aimed(
@@ -117,32 +53,53 @@ def segment_aimed(
     """The object that is meant, on the image's own grid; none, and a warning, where none is there.
 
     Only a region around it is looked at: one window, in whose middle it is; beyond the image its
-    border is repeated. Where the object reaches the region's end, a larger one is taken. Of several
-    objects the one that contains the point is meant, else the nearest within `REACH_MM`; or the one
-    with the most voxels in the box. `nothing` is the result of a region with one value alone;
-    `multiple` divides the lengths of windows.
+    border is repeated. Where the object reaches the region's end, a larger one is taken, unless
+    that shows none: then the object stays, and is said to be cut. Of several objects the one that
+    contains the point is meant, else the nearest within `REACH_MM`; or the one with the most voxels
+    in the box. `nothing` is the result of a region with one value alone; `multiple` divides the
+    lengths of windows. Whether values are of the card's modality is for the caller to say, of the
+    whole image.
 
     Raises InputRefused as `preprocess` does.
     """
     with ThreadPoolExecutor(1) as aside:  # the network leaves time for it
         hashes = aside.submit(lambda: {name: volume_sha256(one) for name, one in given.items()})
-        found, items = nothing, list[Instance]()
+        found, items, cut = nothing, list[Instance](), False
         for shape in _shapes(aim, nothing.geometry, card, multiple):
             region = _Region.around(given, card, aim, shape)
             if region is None:
                 break
-            found = run(region.channels, region.prepared, _one_window(shape))
-            item = meant(found, aim)
-            items = [] if item is None else [_moved(item, region.inner)]
-            if item is None or not _is_cut(item, region.inner, nothing.geometry):
+            seen = run(region.channels, region.prepared, _one_window(shape))
+            # A region inside an organ lacks the air that its whole image has.
+            foreign = modality_warnings(region.channels, card)
+            seen = replace(seen, warnings=tuple(w for w in seen.warnings if w not in foreign))
+            item = meant(seen, aim)
+            if item is None and items:
                 break
-        else:
-            found = replace(found, warnings=(*found.warnings, _CUT))
+            found, items = seen, [] if item is None else [_moved(item, region.inner)]
+            cut = item is not None and _is_cut(item, region.inner, nothing.geometry)
+            if not cut:
+                break
+    if cut:
+        found = replace(found, warnings=(*found.warnings, _CUT))
     if not items:
         found = replace(found, warnings=(*found.warnings, _nothing_found(aim, card)))
     said = {**aim.provenance, "meant": aim.means, "reach_mm": REACH_MM}
     provenance = {**found.provenance, "input_sha256": hashes.result(), "region": said}
     return replace(nothing, items=items, warnings=found.warnings, provenance=provenance)
+
+
+def only_meant(found: Instances, aim: Aim, card: Card) -> Instances:
+    """A result on the whole image with the object alone that is meant; else none, and a warning."""
+    item = meant(found, aim)
+    missing = () if item is not None else (_nothing_found(aim, card),)
+    said = {**aim.provenance, "meant": aim.means, "reach_mm": REACH_MM}
+    return replace(
+        found,
+        items=[] if item is None else [item],
+        warnings=(*found.warnings, *missing),
+        provenance={**found.provenance, "region": said},
+    )
 
 
 def meant(found: Instances, aim: Aim) -> Instance | None:
@@ -217,43 +174,6 @@ def _nothing_found(aim: Aim, card: Card) -> InputWarning:
     return InputWarning("nothing-at-point", f"no {names} was found {where} {aim.in_words}")
 
 
-def _numbers(name: str, values: Sequence[float], count: int) -> NDArray[np.float64]:
-    given = np.asarray(values, dtype=np.float64)
-    if given.shape != (count,) or not np.isfinite(given).all():
-        msg = f"{name} is {count} finite numbers, LPS millimetres; got {values!r}"
-        raise ValueError(msg)
-    return given
-
-
-def _require_crop(geometry: Geometry, card: Card) -> None:
-    longest = max(n * mm for n, mm in zip(geometry.shape, geometry.spacing_mm, strict=True))
-    if card.pointed is not None and longest > card.pointed.largest_crop_mm:
-        raise InputRefused(
-            code="point-missing",
-            subject=f"model {card.name!r}",
-            detail=f"it segments the one object that is pointed at, and the image is no crop: "
-            f"{longest:.0f} mm long, a crop at most {card.pointed.largest_crop_mm:g}",
-            remedy="give a point in the object (--at X,Y,Z) or a box (--box), LPS millimetres",
-        )
-
-
-def _require_inside(aim: Aim, geometry: Geometry) -> None:
-    index = geometry.world_to_index(aim.point_lps_mm)
-    if ((index >= -0.5) & (index <= np.array(geometry.shape) - 0.5)).all():
-        return
-    ends = geometry.index_to_world(_corners_of(geometry.shape))
-    reach = ", ".join(
-        f"{name} {low:.1f} to {high:.1f}"
-        for name, low, high in zip("xyz", ends.min(axis=0), ends.max(axis=0), strict=True)
-    )
-    raise InputRefused(
-        code="point-outside-image",
-        subject=aim.in_words,
-        detail=f"it lies outside the image, which reaches over {reach}",
-        remedy="give LPS millimetres (x to the left, y to the back, z up) inside it",
-    )
-
-
 def _shapes(aim: Aim, image: Geometry, card: Card, multiple: int) -> list[Shape]:
     """The window's lengths (z, y, x) to try, one after the other; a box fits from the first on."""
     wanted = np.zeros(3)
@@ -306,12 +226,7 @@ def _covering(geometry: Geometry, world: NDArray[np.float64]) -> Box:
 
 def _corners(geometry: Geometry) -> NDArray[np.float64]:
     """The outer corners of a grid, (8, 3) LPS mm."""
-    return geometry.index_to_world(_corners_of(geometry.shape))
-
-
-def _corners_of(shape: Shape) -> NDArray[np.float64]:
-    ends = np.array([[-0.5, length - 0.5] for length in shape])
-    return np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+    return geometry.index_to_world(corners_of(geometry.shape))
 
 
 def _window_start(grid: Geometry, aim: Aim, shape: Shape) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from medseg.heads.contract import InstanceDecoder
+from medseg.inference.aim import Aim, aimed
 from medseg.inference.calibration import calibrated
 from medseg.inference.dense import blended_slabs
 from medseg.inference.domain import domain_warnings, modality_warnings
@@ -21,7 +22,7 @@ from medseg.inference.engines import (
     window_runner,
 )
 from medseg.inference.instances import find_instances
-from medseg.inference.region import Aim, aimed, segment_aimed
+from medseg.inference.region import only_meant, segment_aimed
 from medseg.inference.results import versions, volume_sha256
 from medseg.inference.sides import beyond_a_crop, segment_sides
 from medseg.inference.windows import WindowPlan, plan_windows
@@ -59,18 +60,19 @@ def segment(
     """
     _check_call(volumes, model)
     aim = aimed(volumes, model.card, at=at, box=box)
+    if beyond_a_crop(volumes, model.card):
+        sides = segment_sides(
+            volumes, model.card, partial(segment, model=model, device=device), progress
+        )
+        sides = sides if aim is None else only_meant(sides, aim, model.card)
+        foreign = modality_warnings(volumes, model.card)
+        said = dict.fromkeys((*sides.warnings, *foreign, *fragment_warnings(sides.items)))
+        return replace(sides, warnings=tuple(said))
     if aim is not None:
         one = _aimed(volumes, model, aim, choose_device(device), progress)
         foreign = modality_warnings(volumes, model.card)
         said = dict.fromkeys((*one.warnings, *foreign, *fragment_warnings(one.items)))
         return replace(one, warnings=tuple(said))
-    if beyond_a_crop(volumes, model.card):
-        sides = segment_sides(
-            volumes, model.card, partial(segment, model=model, device=device), progress
-        )
-        foreign = modality_warnings(volumes, model.card)
-        said = dict.fromkeys((*sides.warnings, *foreign, *fragment_warnings(sides.items)))
-        return replace(sides, warnings=tuple(said))
     prepared = preprocess(volumes, model.card)
     plan = plan_windows(
         prepared.geometry.shape,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,7 @@ def segment_sides(
     }
     warnings = [*_of_crops(found), *_doubts(card, pose, found, volume_ml)]
     provenance = {
-        **found["left"].result.provenance,
+        **_provenance(found),
         "input_sha256": {name: volume_sha256(one) for name, one in given.items()},
         "localiser": said,
     }
@@ -216,6 +217,15 @@ def _not_found(card: Card, grid: Geometry, localiser: Localiser, likeness: float
 
 def _voxels(items: Sequence[Instance], side: Side) -> int:
     return sum(item.voxel_count for item in items if item.class_name.endswith(f"_{side}"))
+
+
+def _provenance(found: Mapping[Side, FoundSide]) -> dict[str, Any]:
+    """What was recorded of the crops, by the names of both sides; a crop of one value has none."""
+    recorded = [one.result.provenance for one in found.values() if one.result.provenance]
+    said = dict(recorded[0]) if recorded else {}
+    meaning = said.get("score_is_probability_of", {})
+    of_sides = {f"{name}_{side}": true for side in found for name, true in meaning.items()}
+    return {**said, "score_is_probability_of": of_sides}
 
 
 def _of_crops(found: Mapping[Side, FoundSide]) -> list[InputWarning]:

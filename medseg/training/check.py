@@ -31,10 +31,11 @@ from medseg.training.faults import (
     fault,
     faults_of_the_set,
     refusal,
+    sided_pairs,
 )
 from medseg.training.recipe import Recipe
-from medseg.training.sections import PhantomData
-from medseg.types import Geometry, Instances, Volume
+from medseg.training.sections import DecathlonData, FolderData, PhantomData
+from medseg.types import Geometry, Instance, Instances, Volume
 
 Progress = Callable[[int, int], None]
 
@@ -56,7 +57,7 @@ def check_folder(
         detail, remedy = "there is no such folder", "give the folder of a data set"
         raise InputRefused("path-missing", folder.name, detail, remedy)
     if recipe is not None and not isinstance(recipe.data, PhantomData):
-        cases, expected = list_cases(recipe, folder), expected_by(recipe)
+        cases, expected = _listed(recipe, recipe.data, folder), expected_by(recipe)
     elif (folder / "dataset.json").is_file():
         cases, expected = _decathlon(folder / "dataset.json")
     elif (folder / "images").is_dir() and (folder / "labels").is_dir():
@@ -87,14 +88,16 @@ def check_cases(
 
 
 def expected_by(recipe: Recipe) -> Expected:
-    """What a recipe says of its data: classes, kinds, modality and required channels."""
+    """What a recipe says of its data: classes, kinds, sizes, modality and required channels."""
     card, data = recipe.model, recipe.data
+    possible = {} if isinstance(data, PhantomData) else data.possible_ml
     return Expected(
         names={one.label: one.name for one in card.classes},
         organs=frozenset(one.label for one in card.classes if one.kind == "organ"),
         values="class" if isinstance(data, PhantomData) else data.label_values,
         modality=card.modality,
         channels=tuple(one.name for one in card.channels if one.required),
+        possible_ml={one.label: possible[one.name] for one in card.classes if one.name in possible},
     )
 
 
@@ -116,6 +119,16 @@ def refuse_faulty(report: DataReport, *, leave_out: bool) -> list[Case]:
         remedy = "list all with medseg check-data; then mend, exclude or leave out those cases"
         raise InputRefused("dataset-invalid", report.name, detail, remedy)
     return sound
+
+
+def _listed(recipe: Recipe, data: FolderData | DecathlonData, folder: Path) -> list[Case]:
+    """The cases of a recipe; all of a folder that holds none of those that the recipe names."""
+    lists = ("validation", "held_out", "exclude", "folds")
+    anywhere = data.model_copy(update=dict.fromkeys(lists, ()))
+    cases = list_cases(recipe.model_copy(update={"data": anywhere}), folder)
+    named = {case for part in lists[:3] for case in data.cases(part)}
+    named |= {case for fold in data.folds for case in fold}
+    return list_cases(recipe, folder) if named & {one.id for one in cases} else cases
 
 
 def _decathlon(path: Path) -> tuple[list[Case], Expected]:
@@ -228,6 +241,7 @@ def _object_facts(truth: Instances, expected: Expected) -> dict[int, ObjectFacts
     """What was seen of each label value, or of each object where values number objects."""
     objects: dict[int, ObjectFacts] = {}
     names = expected.names if expected.values == "class" else {}
+    sided = {value for pair in sided_pairs(names) for value in pair}
     for item in truth.items:
         value = label_value(item, names) or item.id
         voxels = item.voxel_count
@@ -236,8 +250,18 @@ def _object_facts(truth: Instances, expected: Expected) -> dict[int, ObjectFacts
             pieces, _ = labelled_parts(item.mask)
             sizes = np.bincount(pieces.ravel())[1:]
             facts = facts._replace(components=sizes.size, largest=int(sizes.max()))
+        if value in sided:
+            facts = facts._replace(left_mm=_middle_lps_mm(item, truth.geometry)[0])
         objects[value] = objects[value].joined(facts) if value in objects else facts
     return objects
+
+
+def _middle_lps_mm(item: Instance, grid: Geometry) -> tuple[float, float, float]:
+    inside = [
+        axis.mean() + part.start for axis, part in zip(np.nonzero(item.mask), item.box, strict=True)
+    ]
+    x, y, z = grid.index_to_world(inside)
+    return float(x), float(y), float(z)
 
 
 def _spacing_spl(grid: Geometry) -> tuple[float, float, float]:

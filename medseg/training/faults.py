@@ -6,9 +6,11 @@ absolute deviation, so that the faulty cases do not move the measure that finds 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf, nan
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -29,6 +31,7 @@ FAULTS: Mapping[str, tuple[Severity, str]] = MappingProxyType(
         "class-unknown": ("error", "mend the label map, or add the class to the recipe"),
         "label-empty": ("error", "bring the right label map, or exclude the case"),
         "size-impossible": ("error", "look at the label map; mend it or exclude the case"),
+        "sides-swapped": ("error", "swap the two labels, or mend the image's direction"),
         "duplicate-image": ("error", "keep one of the two"),
         "class-rare": ("warning", "check that the label map belongs to this data set"),
         "class-absent": ("warning", "an organ that was not drawn is not background"),
@@ -63,12 +66,16 @@ class Fault:
 
 
 class ObjectFacts(NamedTuple):
-    """The voxels of one label value in one case; `largest` is its largest component's count."""
+    """The voxels of one label value in one case; `largest` is its largest component's count.
+
+    `left_mm` is the x, which grows to the patient's left, of the middle of one that has a side.
+    """
 
     voxels: int
     volume_ml: float
     components: int
     largest: int
+    left_mm: float = nan
 
     def joined(self, other: ObjectFacts) -> ObjectFacts:
         """Both as one object in so many components."""
@@ -102,6 +109,7 @@ class Expected:
     """What is known of a data set beforehand: the names of its label values, and which are organs.
 
     `names` empty: unknown, and then each value counts as an organ. `modality` may be "unknown".
+    `possible_ml` is the smallest and largest volume of label values.
     """
 
     names: Mapping[int, str] = field(default_factory=dict)
@@ -109,6 +117,7 @@ class Expected:
     values: Literal["class", "instance"] = "class"
     modality: str = "unknown"
     channels: tuple[str, ...] = ()
+    possible_ml: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     def is_organ(self, value: int) -> bool:
         """Whether one object a case is expected of a label value."""
@@ -178,6 +187,7 @@ def faults_of_the_set(facts: Sequence[CaseFacts], expected: Expected) -> list[Fa
     rules: tuple[Callable[[Sequence[CaseFacts], Expected], list[Fault]], ...] = (
         _duplicates,
         _sizes,
+        _sides,
         _rare_classes,
         _absent_classes,
         _components,
@@ -221,12 +231,43 @@ def _sizes(facts: Sequence[CaseFacts], expected: Expected) -> list[Fault]:
         usual, odd = float(np.median(sizes)), outliers(sizes, SIZE_FACTOR)
         for (case, what), is_odd in zip(drawn, odd, strict=True):
             title = expected.title(value)
-            if what.voxels == 1:
+            least, most = expected.possible_ml.get(value, (0.0, inf))
+            if not least <= what.volume_ml <= most:
+                detail = (
+                    f"{title} has {what.volume_ml:.3g} ml; possible are {least:g} to {most:g} ml"
+                )
+                found.append(fault(case, "size-impossible", detail))
+            elif what.voxels == 1:
                 found.append(fault(case, "size-impossible", f"{title} is a single voxel"))
             elif is_odd:
                 detail = f"{title} has {what.volume_ml:.3g} ml; usual are {usual:.3g} ml"
                 found.append(fault(case, "size-impossible", detail))
     return found
+
+
+def _sides(facts: Sequence[CaseFacts], expected: Expected) -> list[Fault]:
+    found = []
+    for right, left in sided_pairs(expected.names):
+        for one in facts:
+            if right not in one.objects or left not in one.objects:
+                continue
+            if one.objects[right].left_mm > one.objects[left].left_mm:
+                titles = expected.title(right), expected.title(left)
+                detail = f"{titles[0]} lies on the left of {titles[1]}"
+                found.append(fault(one.case, "sides-swapped", detail))
+    return found
+
+
+def sided_pairs(names: Mapping[int, str]) -> list[tuple[int, int]]:
+    """Label values of the right and left of a pair: names that differ in that word alone."""
+    values = {tuple(re.split(r"[\W_]+", name.lower())): value for value, name in names.items()}
+    other = {"right": "left", "r": "l"}
+    pairs = []
+    for words, value in values.items():
+        mirrored = tuple(other.get(word, word) for word in words)
+        if mirrored != words and mirrored in values:
+            pairs.append((value, values[mirrored]))
+    return pairs
 
 
 def _rare_classes(facts: Sequence[CaseFacts], expected: Expected) -> list[Fault]:

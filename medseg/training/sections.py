@@ -27,7 +27,7 @@ class _SplitById(Part):
 
     Each of `folds` is held out in one training of a cross-validation. Where data are
     `partly_drawn`, an organ without a voxel in a case is one that nobody drew, not one that is
-    absent.
+    absent. `possible_ml` names the smallest and largest volume that an organ can have.
     """
 
     name: str
@@ -37,6 +37,7 @@ class _SplitById(Part):
     folds: tuple[CaseIds, ...] = ()
     label_values: Literal["class", "instance"] = "class"
     partly_drawn: bool = False
+    possible_ml: dict[str, tuple[Positive, Positive]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _each_case_once(self) -> Self:
@@ -49,6 +50,14 @@ class _SplitById(Part):
                     msg = f"case {case!r} stands in {seen[case]} and again in {part}"
                     raise ValueError(msg)
                 seen[case] = part
+        return self
+
+    @model_validator(mode="after")
+    def _smallest_is_below_largest(self) -> Self:
+        for name, (least, most) in self.possible_ml.items():
+            if least >= most:
+                msg = f"possible_ml.{name}: {least:g} is not below {most:g}"
+                raise ValueError(msg)
         return self
 
     def cases(self, part: str) -> CaseIds:

@@ -19,6 +19,7 @@ from medseg_napari.session.packing import mask_sum
 from medseg_napari.view.adapter import move_shapes
 from medseg_napari.view.facts import placement_keywords
 from medseg_napari.view.jump import jump_to_lps
+from medseg_napari.view.planes import PLANES, show_plane, slice_axis
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -81,17 +82,27 @@ class LinesLayer:
         self.show(self._controller.item)
 
     def go(self) -> None:
-        """Go to the slice of the long diameter, ready to drag its ends."""
+        """Go to the slice of the long diameter, in its plane, ready to drag its ends."""
         controller = self._controller
         self.set_wanted(wanted=True)
         if self._shown is None or self.layer is None:
             controller.say("select a lesion first: diameters are of lesions")
             return
         line = self._shown[1][0]
+        self._face(controller.viewer)
         middle = (np.asarray(line.start_lps_mm) + np.asarray(line.stop_lps_mm)) / 2
         jump_to_lps(controller.viewer, controller.objects, middle)
         controller.viewer.layers.selection.active = self.layer
         self.layer.mode = "direct"
+
+    def _face(self, viewer: ViewerModel) -> None:
+        """Turn to the plane of both lines, where the one on display cuts them to points."""
+        if self._shown is None or viewer.dims.ndisplay != 2:
+            return
+        ends = np.concatenate([self._to_layer(line) for line in self._shown[1]])
+        flat = np.ptp(ends, axis=0) * self._controller.placement.scale_mm < _SAME_MM
+        if flat.any() and not flat[slice_axis(viewer)]:
+            show_plane(viewer, PLANES[int(flat.argmax())])
 
     def close(self, viewer: ViewerModel) -> None:
         """Take the layer away."""

@@ -338,6 +338,8 @@ def test_every_fact_is_of_a_model_that_has_a_script_of_its_own(load: Load) -> No
     cards = load("model_cards")
     facts = tomllib.loads(cards.FACTS.read_text(encoding="utf-8"))
     assert set(facts) == set(cards.OTHERS)
+    load("head_template")
+    assert all(callable(load(script).tables) for script in cards.OTHERS.values())
     for one in facts.values():
         assert one["not_for"] and one["why_head"]
         assert all(set(peer) == {"what", "figure", "source"} for peer in one["peers"])

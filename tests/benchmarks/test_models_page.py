@@ -90,3 +90,9 @@ def test_slices_are_spread_beyond_all_that_is_known(load: Load) -> None:
     turned = image.reoriented((1, 2, 0), (False, False, True))
     wide = load("model_domains").spread_apart(turned, card(ORGANS, domain=domain))
     assert wide.geometry.spacing_mm == pytest.approx((1.0, 1.0, 3.75))
+
+
+def test_a_set_without_an_image_is_said_not_to_have_been_judged(load: Load) -> None:
+    domains = load("model_domains")
+    found = {"one": [domains.row_of(domains.OWN, [])]}
+    assert domains.missed(found, {"one": "CT"}) == ["one: no image of its own cases was judged"]

@@ -242,3 +242,13 @@ def test_haze_far_from_every_mask_is_not_held() -> None:
     cell = math.ceil(FRINGE_MM)
     assert most <= 3 * cell * 40 * 40  # of 120 slices
     assert 0 < len(fringe.all()[0]) <= (4 + 4 * cell) ** 3
+
+
+@pytest.mark.parametrize(("threshold", "left"), [(0.0, 2), (0.7, 1), (0.95, 0)])
+def test_components_below_the_score_threshold_are_dropped(threshold: float, left: int) -> None:
+    probability = np.zeros((1, 8, 8, 16), dtype=np.float32)
+    probability[0, 2:5, 2:5, 2:5], probability[0, 2:5, 2:5, 9:13] = 0.6, 0.9
+    decoder = spots(score_threshold=threshold, smallest_mm3=1.0)
+    items = decoder.group([whole_slab({"lesion": probability})], (1.0, 1.0, 1.0))
+    assert len(items) == left
+    assert all(item.score >= threshold for item in items)

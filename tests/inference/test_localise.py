@@ -44,6 +44,19 @@ def test_a_field_of_view_that_cuts_the_head_is_no_hindrance() -> None:
         assert np.linalg.norm(found.moved(point) - point) < 2.5
 
 
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_slab_that_is_thinner_than_a_step_of_the_search_is_no_head(axis, turned) -> None:
+    shape, spacing_mm = [60, 60, 60], [2.0, 2.0, 2.0]
+    shape[axis], spacing_mm[axis] = 2, 0.4
+    affine = Geometry.from_spacing(shape, spacing_mm).affine.copy()
+    if turned:
+        affine[:3, :3] = similarity((0, 45, 45), 1.0)[:3, :3] @ affine[:3, :3]
+    array = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
+    slab = Volume(array, Geometry(tuple(shape), affine), "MR", "arbitrary")
+    assert find_head(slab, template()).likeness == -1.0
+
+
 def test_the_contrast_decides_and_not_the_outline() -> None:
     volume = head(grid())
     inverted = Volume(np.where(volume.array > 20, 160 - volume.array, 0), volume.geometry, "MR")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -210,12 +211,38 @@ def test_an_object_longer_than_the_window_is_found_whole_in_a_larger_one() -> No
     assert [tuple(one.shape[1:]) for one in model.network.seen] == [(16,) * 3, (24,) * 3]
 
 
+class BlindInLargeWindows(BrightIsSpot):
+    """The same network, which finds nothing in windows longer than the first."""
+
+    def coarse(self, image: Tensor) -> CenterOffset:
+        """Logits of the image, or of nothing."""
+        return super().coarse(image if image.shape[2] == 16 else torch.full_like(image, -1.0))
+
+
+def test_an_object_that_a_larger_window_does_not_show_stays_and_is_said_to_be_cut() -> None:
+    network: Any = BlindInLargeWindows()
+    model = replace(bright_is_spot(), network=network)
+    volume = ct((40, 44, 48), block((8, 10, 12), 20))
+    found = medseg.segment(volume, model, at=(22.0, 20.0, 18.0), device="cpu")
+    assert [tuple(one.shape[1:]) for one in network.seen] == [(16,) * 3, (24,) * 3]
+    assert drawn(found).sum() == 16**3
+    assert [one.code for one in found.warnings] == ["object-cut"]
+
+
 def test_an_object_beyond_the_largest_region_is_said_to_be_cut() -> None:
     volume = ct((60, 60, 60), block((5, 5, 5), 50))
     volume.array[::2] += 1
     found = medseg.segment(volume, bright_is_spot(), at=(30.0, 30.0, 30.0), device="cpu")
-    assert found.warnings[-1].code == "object-cut"
+    assert [one.code for one in found.warnings] == ["object-cut"]
     assert drawn(found).sum() == 32**3
+
+
+def test_values_that_no_ct_has_are_said_of_the_whole_image_alone() -> None:
+    volume = ct((60, 60, 60), block((5, 5, 5), 50))
+    mr_like = Volume(volume.array + 1000, volume.geometry, "CT", "HU")
+    found = medseg.segment(mr_like, bright_is_spot(), at=(30.0, 30.0, 30.0), device="cpu")
+    (said,) = [one.detail for one in found.warnings if one.code == "out-of-domain"]
+    assert said.startswith("modality: channel 'ct' is no CT image") and "value is 199" in said
 
 
 def test_an_object_that_the_image_itself_cuts_is_not_looked_for_beyond() -> None:

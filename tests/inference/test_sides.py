@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from brain_cases import (
@@ -16,8 +18,12 @@ from brain_cases import (
 from scipy.spatial.transform import Rotation
 
 import medseg
+from medseg.card import ScoreMap
 from medseg.errors import InputRefused
+from medseg.inference.aim import aimed
 from medseg.inference.domain import measured_domain
+from medseg.inference.localise import Pose
+from medseg.inference.region import only_meant
 from medseg.inference.sides import PASSES, beyond_a_crop
 from medseg.models import Model
 from medseg.types import Geometry, Instances, Volume
@@ -111,6 +117,21 @@ def test_the_same_head_gives_the_same_result_and_says_how_it_was_laid() -> None:
     assert first.provenance["input_sha256"].keys() == {"mr"}
 
 
+def test_a_point_in_a_head_means_the_side_that_it_lies_in() -> None:
+    volume, card = head(grid()), model().card
+    found = both_sides(volume)
+    item = found.items[1]
+    inside = np.argwhere(item.mask)[item.voxel_count // 2] + [part.start for part in item.box]
+    point = volume.geometry.index_to_world(inside).tolist()
+    one = only_meant(found, aimed(volume, card, at=point, box=None), card)
+    assert [(each.class_name, each.voxel_count) for each in one.items] == [
+        (item.class_name, item.voxel_count)
+    ]
+    corner = volume.geometry.index_to_world((0, 0, 0)).tolist()
+    none = only_meant(found, aimed(volume, card, at=corner, box=None), card)
+    assert not none.items and "nothing-at-point" in codes(none)
+
+
 def test_an_image_without_a_head_is_refused_in_one_line() -> None:
     noise = np.random.default_rng(0).normal(size=(50, 50, 50)).astype(np.float32)
     volume = Volume(noise, grid(extent_mm=100.0), "MR", "arbitrary")
@@ -131,6 +152,33 @@ def test_a_side_that_is_missing_and_sides_that_differ_are_spoken_of() -> None:
     far = both_sides(volume, model(left_mm=[16.0, 4.0, 6.0], reach_mm=8.0))
     assert not far.items
     assert sum("from where it should lie is left out" in one.detail for one in far.warnings) == 2
+
+
+def test_a_side_whose_crops_have_one_value_leaves_what_was_recorded_of_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("medseg.inference.sides.find_head", lambda *_: Pose.identity())
+    volume = head(grid())
+    index = np.stack(np.meshgrid(*map(np.arange, volume.geometry.shape), indexing="ij"), axis=-1)
+    away_mm = np.abs(volume.geometry.index_to_world(index) - LEFT_MM).max(axis=-1)
+    masked = np.where(away_mm < 14.0, 0.0, volume.array).astype(np.float32)
+    known = ScoreMap(
+        class_name="bright",
+        criterion="dice 0.7",
+        objects=9,
+        scores=(0.0, 1.0),
+        probabilities=(0.0, 1.0),
+    )
+    changes = {"window_shape": (8, 8, 8), "calibration": (known,)}
+    made = model(volume_ml=[0.1, 3.0])
+    made = replace(made, card=made.card.model_copy(update=changes))
+    found = both_sides(Volume(masked, volume.geometry, "MR", "arbitrary"), made)
+    assert [one.class_name for one in found.items] == ["bright_right"]
+    assert found.provenance["model"]["name"] == made.card.name
+    assert found.provenance["score_is_probability_of"] == {
+        "bright_left": "dice 0.7",
+        "bright_right": "dice 0.7",
+    }
 
 
 def test_thick_slices_are_spoken_of_though_the_crops_are_of_the_models_spacing() -> None:

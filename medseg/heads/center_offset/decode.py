@@ -60,15 +60,17 @@ class CenterOffsetDecoder(DecoderSettings):
     A lesion's voxels are those above `threshold`. Each votes for the place that its offset points
     to, and joins the nearest peak of the heat map within `reach_mm`; what reaches none is split
     into connected components. Lesions below `smallest_mm3` are dropped. A lesion's score is its
-    peak times its mean class probability; an organ's is its mean probability.
+    peak times its mean class probability; an organ's is its mean probability. Of an organ's
+    connected parts (26) the `organ_parts` largest are kept, where that is above 0.
     """
 
     threshold: float = 0.5
     peak_threshold: float = 0.15
     reach_mm: float = 12.0
     smallest_mm3: float = 30.0
+    organ_parts: int = 0
 
-    limits: ClassVar = {"reach_mm": (0.0, np.inf)}
+    limits: ClassVar = {"reach_mm": (0.0, np.inf), "organ_parts": (-1, np.inf)}
 
     @property
     def maps(self) -> tuple[MapSpec, ...]:
@@ -94,6 +96,7 @@ class CenterOffsetDecoder(DecoderSettings):
             empty=_Votes,
             collect=self._collect_lesions,
             lesions_of=self._lesions,
+            organ_parts=self.organ_parts,
         )
 
     def _collect_lesions(self, slab: Slab, channel: int, lesion: _Votes) -> None:
@@ -126,7 +129,14 @@ class CenterOffsetDecoder(DecoderSettings):
 
 @dataclass(frozen=True)
 class ComponentDecoder(CenterOffsetDecoder):
-    """The plainest mode: organs by the largest class, lesions by connected components (26)."""
+    """The plainest mode: organs by the largest class, lesions by connected components (26).
+
+    A lesion's score is its mean class probability; lesions below `score_threshold` are dropped.
+    """
+
+    score_threshold: float = 0.0
+
+    limits: ClassVar = {**CenterOffsetDecoder.limits, "score_threshold": (-1.0, 1.0)}
 
     @property
     def maps(self) -> tuple[MapSpec, ...]:
@@ -138,6 +148,7 @@ class ComponentDecoder(CenterOffsetDecoder):
 
     def _lesions(self, lesion: _Votes) -> list[Found]:
         found = lesion.objects(components(lesion.all_points()))
+        found = [one for one in found if one.score >= self.score_threshold]
         return large_enough(found, lesion, self.smallest_mm3)
 
 

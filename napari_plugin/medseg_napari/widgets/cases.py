@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from medseg.errors import MedsegError
-from medseg_napari.controller import Controller, watch
+from medseg_napari.controller import Controller, controller_of, watch
 from medseg_napari.run import Job, JobState
 from medseg_napari.run.qt import JobWatcher
 from medseg_napari.session import STATUSES, Exported, export_cases
@@ -58,7 +58,9 @@ class CasesPanel(EndsWithDock, QWidget):
         self._then: Callable[[Any], None] | None = None
         wishes = preferences()
         self.banner = Banner(self)
-        self.studies = StudiesForm(wishes.reader, self)
+        at_work = controller_of(self.viewer)
+        reader = wishes.reader if at_work is None else at_work.session.reader
+        self.studies = StudiesForm(reader, self)
         self.model = CaseTable(self)
         self.table = QTableView(self)
         self.counts, self.status = QLabel(self), QLabel(self)
@@ -147,10 +149,13 @@ class CasesPanel(EndsWithDock, QWidget):
         if studies is None:
             self.banner.say(["Choose the folder that holds the studies."], "question")
             return
+        reader = self.studies.reader.text().strip()
+        if not reader:
+            self.banner.say(["Enter your initials beside Reader."], "question")
+            return
         self.banner.clear()
         secret = preferences().secret
         place = Path(secret).expanduser() if secret else None
-        reader = self.studies.reader.text()
         found = self._try(lambda: self.work.open_list(studies, out, reader, secret=place))
         if found:
             if found.problem:
@@ -192,7 +197,10 @@ class CasesPanel(EndsWithDock, QWidget):
 
     def begin_by_hand(self) -> None:
         """A session without an object on the case that is open."""
-        self._try(lambda: self.work.begin_by_hand(preferences()))
+        current = self.work.current
+        begun = self._try(lambda: (self.work.begin_by_hand(preferences()),))
+        if begun and current is not None:
+            self.status.setText(f"{current.id}: begun by hand. Draw with Paint new in Correct.")
         self.refresh()
 
     def run_comparison(self) -> None:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
 _NO_IMAGE = "none on their grid: no intensities"
+_NO_STUDY = "Open a study first."
+_NO_OBJECTS = "No objects yet: find some in Segment, or open a file that holds them."
 _ASK_READER = "Enter your initials, letters and digits, then begin."
 
 
@@ -99,7 +101,8 @@ class StartBox(QWidget):
         self._list_images()
         there = self.layers.count() > 0
         self.begin.setEnabled(there)
-        self.message.setText("" if there else "Open or segment a study first.")
+        missing = _NO_OBJECTS if self._images else _NO_STUDY
+        self.message.setText("" if there else missing)
         self._look.start(0)
 
     def let_go(self) -> None:
