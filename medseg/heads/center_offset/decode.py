@@ -59,9 +59,10 @@ class CenterOffsetDecoder(DecoderSettings):
 
     A lesion's voxels are those above `threshold`. Each votes for the place that its offset points
     to, and joins the nearest peak of the heat map within `reach_mm`; what reaches none is split
-    into connected components. Lesions below `smallest_mm3` are dropped. A lesion's score is its
-    peak times its mean class probability; an organ's is its mean probability. Of an organ's
-    connected parts (26) the `organ_parts` largest are kept, where that is above 0.
+    into connected components. Lesions below `smallest_mm3`, or of a score below `score_threshold`,
+    are dropped. A lesion's score is its peak times its mean class probability; an organ's is its
+    mean probability. Of an organ's connected parts (26) the `organ_parts` largest are kept, where
+    that is above 0.
     """
 
     threshold: float = 0.5
@@ -69,8 +70,13 @@ class CenterOffsetDecoder(DecoderSettings):
     reach_mm: float = 12.0
     smallest_mm3: float = 30.0
     organ_parts: int = 0
+    score_threshold: float = 0.0
 
-    limits: ClassVar = {"reach_mm": (0.0, np.inf), "organ_parts": (-1, np.inf)}
+    limits: ClassVar = {
+        "reach_mm": (0.0, np.inf),
+        "organ_parts": (-1, np.inf),
+        "score_threshold": (-1.0, 1.0),
+    }
 
     @property
     def maps(self) -> tuple[MapSpec, ...]:
@@ -124,19 +130,16 @@ class CenterOffsetDecoder(DecoderSettings):
         extra = max(int(group.max()) + 1 - len(heights), 0)
         heights = np.concatenate([heights, np.full(extra, self.peak_threshold, np.float32)])
         found = large_enough(lesion.objects(group), lesion, self.smallest_mm3)
-        return [replace(one, score=float(one.score * heights[one.group])) for one in found]
+        scored = [replace(one, score=float(one.score * heights[one.group])) for one in found]
+        return [one for one in scored if one.score >= self.score_threshold]
 
 
 @dataclass(frozen=True)
 class ComponentDecoder(CenterOffsetDecoder):
     """The plainest mode: organs by the largest class, lesions by connected components (26).
 
-    A lesion's score is its mean class probability; lesions below `score_threshold` are dropped.
+    A lesion's score is its mean class probability.
     """
-
-    score_threshold: float = 0.0
-
-    limits: ClassVar = {**CenterOffsetDecoder.limits, "score_threshold": (-1.0, 1.0)}
 
     @property
     def maps(self) -> tuple[MapSpec, ...]:

@@ -60,7 +60,8 @@ class ModelChoice:
     @property
     def page(self) -> str:
         """The model's card for people, as Markdown: task, held-out figures, limits, licence."""
-        known = {name: part for name, part in self.figures.items() if name != "worst"}
+        pictured = ("worst", "reliability")
+        known = {name: part for name, part in self.figures.items() if name not in pictured}
         return render_readme(self.card, known)
 
 
