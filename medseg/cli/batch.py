@@ -98,7 +98,8 @@ def batch(  # noqa: PLR0913 - one parameter an option
     The same command goes on where it was stopped, and does nothing twice. An OUT of another ROOT,
     model, option or version is refused unless --resume is given.
 
-    Exit codes here: 0 all done, 4 some quarantined, 3 nothing selected or nothing done.
+    It ends with 0 where all is done, 4 where some is quarantined, 3 where nothing is selected or
+    nothing done.
     """
     require_one_place(workers, scheduler, cluster)
     settings = settings_of(

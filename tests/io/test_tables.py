@@ -50,6 +50,16 @@ def test_a_table_has_fixed_decimals_and_line_feeds(tmp_path: Path) -> None:
     )
 
 
+def test_a_table_of_picked_rows_is_written_by_its_rows_and_not_by_their_numbers(
+    tmp_path: Path,
+) -> None:
+    table = pd.DataFrame({"a_mm": [1.0, 2.0, 3.0], "name": ["x", "y", None]}).iloc[[2, 0]]
+    write_table(table, tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text() == "a_mm,name\n3.000,\n1.000,x\n"
+    write_table(table.iloc[:0], tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text() == "a_mm,name\n"
+
+
 def test_what_is_missing_is_an_empty_cell_in_csv(tmp_path: Path) -> None:
     write_table(typed(), tmp_path / "table.csv")
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:

@@ -106,8 +106,9 @@ def only(rows: Sequence[PlanRow]) -> PlanRow:
     return row
 
 
-def write_image(path: Path, seed: int = 0) -> Path:
-    array = np.random.default_rng(seed).integers(0, 100, (12, 8, 8)).astype(np.int16)
+def write_image(path: Path, seed: int = 0, *, shape: tuple[int, int, int] = (12, 8, 8)) -> Path:
+    """An image file with voxels of 1 mm."""
+    array = np.random.default_rng(seed).integers(0, 100, shape).astype(np.int16)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(Volume(array, Geometry.identity((12, 8, 8)), "unknown", "unknown"), path)
+    write(Volume(array, Geometry.identity(shape), "unknown", "unknown"), path)
     return path

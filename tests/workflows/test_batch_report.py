@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batch_cases import batch, fail, finish, job_of, objects, plan, spots, study_code
+from batch_cases import batch, fail, finish, job_of, objects, plan, row_of, spots, study_code
 from medseg_workflows.collect import TABLES, collect
 from medseg_workflows.records import Failure, ModelUse
 from medseg_workflows.report import write_report
@@ -81,6 +81,21 @@ def test_failures_come_first_with_reason_and_remedy(out: Path) -> None:
     assert said.index(tilt) > said.index("2 timeout")  # the most frequent first
     assert said.index("1 localizer: a localizer, not a volume") > said.index("Not selected")
     assert first < said.index("Warnings: out of domain") < said.rindex("Distributions")
+
+
+def test_a_study_that_no_rule_takes_has_the_fact_or_the_code_as_its_reason(out: Path) -> None:
+    nearest = {
+        9: ("localizer: a localizer, not a volume",),
+        10: ("modality is CT, not MR", "slices 4 < 10"),
+        11: ("description has none of a: b",),
+    }
+    jobs = [job_of(n, patient=(n + 1) // 2) for n in range(1, 7)]
+    left = [row_of(job_of(n), decision="refused", reasons=why) for n, why in nearest.items()]
+    plan(out, jobs, left)
+    reasons = {row["study"]: row["reason"] for row in rows_of(written(out))}
+    assert [reasons[study_code(n)] for n in nearest] == ["localizer", "modality", "description"]
+    assert reasons[study_code(4)] == "timeout"
+    assert reasons[study_code(1)] is None
 
 
 def test_warnings_are_counted_with_their_words(out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -122,6 +123,20 @@ def test_what_cannot_be_read_gives_its_code_and_nothing_else() -> None:
     one = candidate("a", refused="gantry-tilt: 18 degrees", slices=2)
     (verdict,) = choose([one], rule({"slices": {"min": 30}}))
     assert verdict == ("refused", ("gantry-tilt: 18 degrees",))
+
+
+def test_an_image_longer_than_a_crop_is_refused_for_want_of_a_point_whatever_else_fits() -> None:
+    asked = replace(rule({"modality": "CT"}), crop_mm=100.0)
+    found = verdicts(
+        asked,
+        candidate("whole", modality="CT", longest_mm=430.0),
+        candidate("crop", modality="CT", longest_mm=100.0),
+        candidate("other", modality="MR", longest_mm=430.0),
+    )
+    why = "point-missing: 430 mm long, and without a point the model takes crops of at most 100 mm"
+    assert found["whole", 0] == ("refused", (why,))
+    assert found["crop", 0].decision == "chosen"
+    assert found["other", 0].reasons == ("modality is MR, not CT", why)
 
 
 def test_an_unknown_value_is_no_better_and_no_worse_than_one_not_preferred() -> None:

@@ -47,6 +47,7 @@ def test_facts_are_what_the_headers_say(tmp_path: Path) -> None:
         "spacing_z_mm": 2.5,
         "spacing_xy_mm": 0.8,
         "cover_mm": 30.0,
+        "longest_mm": 30.0,
         "matrix": 8,
         "kernel": "B30f",
         "contrast": True,
@@ -65,7 +66,8 @@ def test_what_no_header_says_is_unknown(tmp_path: Path) -> None:
     make_series(tmp_path, ImageType=None, SeriesNumber=None)
     known = {"modality", "orientation", "slices", "spacing_z_mm", "spacing_xy_mm", "cover_mm"}
     assert {name for name, value in facts(tmp_path).items() if value is not None} == known | {
-        "matrix"
+        "longest_mm",
+        "matrix",
     }
     assert facts_of(tmp_path).number == float("inf")
 
@@ -173,6 +175,7 @@ def test_a_file_says_its_grid_and_no_more(tmp_path: Path) -> None:
         "spacing_z_mm": 2.0,
         "spacing_xy_mm": 0.75,
         "cover_mm": 48.0,
+        "longest_mm": 48.0,
         "matrix": 4,
         "description": "brain_T1.nii.gz",
     }

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 from medseg_workflows.plan import make_plan
 from medseg_workflows.records import Settings
 from plan_cases import CODES, MODEL, make_series, only, plan_of, write_image
@@ -51,6 +52,22 @@ def test_files_without_a_modality_go_to_no_model_where_models_differ(tmp_path: P
     plan = plan_of(tmp_path / "root", models, settings=Settings(modality="CT"))
     assert only(plan.jobs).model.name == "ct"
     assert plan.unselected == ()
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(formats=("seg",)), Settings(probabilities=True)], ids=["seg", "fractions"]
+)
+def test_a_file_that_is_no_dicom_is_refused_by_the_plan_where_dicom_is_asked_for(
+    settings: Settings, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "a.nii.gz")
+    make_series(tmp_path / "b")
+    plan = plan_of(tmp_path, settings=settings)
+    assert only(plan.jobs).inputs["mr"].series_uid
+    failure = only(plan.refused).failure
+    assert (failure.code, failure.attempts) == ("frame-of-reference-missing", 0)
+    assert "--format" in failure.detail
+    assert plan_of(tmp_path).refused == ()
 
 
 def test_a_part_of_the_folder_can_be_planned_alone(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from medseg_workflows.api import Batch
 from medseg_workflows.collect import collect
 from medseg_workflows.ledger import Ledger, Said, read_failures
 from medseg_workflows.plan import make_plan
-from medseg_workflows.plan_output import write_plan
+from medseg_workflows.plan_output import plan_lines, write_plan
 from medseg_workflows.records import Plan, Settings
 from plan_cases import CODES, MODEL, ROOT_UID, make_series, only, plan_of, write_image
 
+from medseg.errors import InputRefused
 from medseg.io.pseudonyms import Pseudonyms, site_secret
 from medseg.refusal_codes import REFUSALS
 
@@ -251,3 +252,27 @@ def test_the_table_of_the_plan_names_no_column_twice(root: Path, out: Path) -> N
     with (out / "plan.csv").open(newline="", encoding="utf-8") as file:
         names = next(csv.reader(file))
     assert len(names) == len(set(names)) and {"channel", "file_channel"} <= set(names)
+
+
+def test_whole_images_for_a_model_that_is_pointed_are_refused_in_one_line_before_anything_runs(
+    root: Path, out: Path
+) -> None:
+    shutil.rmtree(root)
+    for name in "ab":
+        write_image(root / f"{name}.nii.gz", shape=(120, 8, 8))
+    make_series(root / "mr")
+    with pytest.raises(InputRefused, match="2 studies would fit") as caught:
+        run(root, out, ["lung-nodule-ct"])
+    assert (caught.value.code, caught.value.subject) == ("point-missing", "model lung-nodule-ct")
+    assert "--at" in caught.value.remedy
+    assert not (out / "batch.json").exists()
+    plan = plan_of(root, ["lung-nodule-ct"])
+    assert (plan.jobs, plan.refused) == ((), ())
+    assert plan_lines(plan)[1:] == [
+        "not selected (point-missing): 2 studies",
+        "not selected (modality): 1 study",
+    ]
+    found = run(root, out, ["lung-nodule-ct"], only=frozenset({""}))  # a crop may arrive yet
+    assert (found.not_selected, found.exit_code) == (2, 3)
+    write_image(root / "crop.nii.gz", shape=(60, 8, 8))
+    assert len(plan_of(root, ["lung-nodule-ct"]).jobs) == 1

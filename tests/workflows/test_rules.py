@@ -220,6 +220,20 @@ def test_a_body_part_that_is_no_region_rules_out_nothing(card: Card) -> None:
     assert all(one.fact != "body_part" for one in channel.must)
 
 
+def test_only_the_first_channel_of_a_model_for_what_is_pointed_at_must_be_a_crop(
+    tmp_path: Path, card: Card, two_channels: Card
+) -> None:
+    raw = {**two_channels.model_dump(), "pointed": {"largest_crop_mm": 80.0}}
+    first, second = default_rule(Card.model_validate(raw), unknown_modality=True).channels
+    assert (first.crop_mm, second.crop_mm) == (80.0, None)
+    assert default_rule(card, unknown_modality=True).channels[0].crop_mm is None
+    path = tmp_path / "rules.toml"
+    path.write_text(f'[[rule]]\nname = "a"\nmodel = "{card.name}"\n')
+    pointed = Card.model_validate({**card.model_dump(), "pointed": {"largest_crop_mm": 80.0}})
+    (rule,) = read_rules(path, [pointed])[card.name]
+    assert rule.channels[0].crop_mm == 80.0
+
+
 def test_several_channels_need_images_that_say_which_they_are(two_channels: Card) -> None:
     for one in default_rule(two_channels, unknown_modality=True).channels:
         assert Condition("channel", "channel", "is", (one.channel,)) in one.must

@@ -121,6 +121,8 @@ def run_batch(
     pseudonyms = Pseudonyms(site_secret(options.secret))
     with _terminable(), Ledger.open(out, pseudonyms) as ledger:
         plan = _planned(root, models, pseudonyms, settings, options, screen.looked)
+        if not ledger.is_begun:
+            _require_crops(plan)
         rules = options.select.read_text(encoding="utf-8") if options.select else ""
         ledger.begin(Said(str(root), rules, plan.models, settings), resume=options.resume)
         todo = ledger.plan(plan, retry=options.retry_quarantined)
@@ -135,6 +137,24 @@ def _require_folder(root: Path) -> None:
     if not root.exists():
         remedy = "check the path, and that its disk or share is there"
         raise InputRefused("path-missing", "ROOT", "there is nothing there", remedy)
+
+
+def _require_crops(plan: Plan) -> None:
+    """Refuse whole images for a model that segments what is pointed at, where nothing else is.
+
+    What arrives in the parts of a folder may be a crop yet.
+    """
+    from medseg_workflows.plan_output import kind_of
+
+    whole = [row for row in plan.not_selected if kind_of(row.reasons[0]) == "point-missing"]
+    if whole and not plan.jobs and plan.parts is None:
+        raise InputRefused(
+            "point-missing",
+            f"model {whole[0].model}",
+            "it segments the one object that is pointed at, and a batch points at none: "
+            f"{len(whole)} studies would fit if they were crops, and none is one",
+            "point at objects with medseg segment --at X,Y,Z, or give a folder of crops",
+        )
 
 
 def _run(

@@ -37,7 +37,8 @@ class Verdict(NamedTuple):
 Rank = tuple[float, ...]
 
 _UNTOLD = (
-    *("orientation", "slices", "spacing_z_mm", "spacing_xy_mm", "cover_mm", "matrix"),
+    *("orientation", "slices", "spacing_z_mm", "spacing_xy_mm", "cover_mm"),
+    *("longest_mm", "matrix"),
     "volume_label",
 )
 """Facts that sound images alone have."""
@@ -74,8 +75,20 @@ def faults(candidate: Candidate, rule: ChannelRule) -> tuple[str, ...]:
     """Why a candidate does not fit a rule: that it cannot be read, or every demand that fails."""
     if candidate.refused:
         return (candidate.refused,)
-    found = (one.fault(candidate.facts, rule.allow_unknown) for one in rule.must)
+    found = [one.fault(candidate.facts, rule.allow_unknown) for one in rule.must]
+    found.append(_too_long(candidate.facts, rule))
     return tuple(dict.fromkeys(fault for fault in found if fault is not None))
+
+
+def _too_long(facts: Facts, rule: ChannelRule) -> str | None:
+    """Why an image cannot go to a model that segments what is pointed at; None where it can."""
+    longest_mm = facts["longest_mm"]
+    if rule.crop_mm is None or longest_mm is None or longest_mm <= rule.crop_mm:
+        return None
+    return (
+        f"point-missing: {longest_mm:.0f} mm long, and without a point the model takes crops of at "
+        f"most {rule.crop_mm:g} mm"
+    )
 
 
 def missed(candidates: Sequence[Candidate], rule: ChannelRule) -> Candidate | None:

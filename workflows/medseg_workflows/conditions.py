@@ -21,7 +21,7 @@ CLOSED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Facts that have no other words."""
-NUMBERS = ("slices", "spacing_z_mm", "spacing_xy_mm", "cover_mm", "matrix")
+NUMBERS = ("slices", "spacing_z_mm", "spacing_xy_mm", "cover_mm", "longest_mm", "matrix")
 FLAGS = ("contrast",)
 FACTS = (*EQUAL, *CONTAINED, *NUMBERS, *FLAGS)
 

@@ -37,6 +37,7 @@ ORDER = (
     "spacing_z_mm",
     "spacing_xy_mm",
     "cover_mm",
+    "longest_mm",
     "matrix",
     "kernel",
     "contrast",
@@ -220,6 +221,7 @@ def _place(geometry: Geometry) -> dict[str, Any]:
         "spacing_z_mm": round(z, 4),
         "spacing_xy_mm": round(max(y, x), 4),
         "cover_mm": round(z * slices, 2),
+        "longest_mm": round(max(z * slices, y * rows, x * columns), 2),
         "matrix": min(rows, columns),
     }
 

@@ -33,6 +33,11 @@ from medseg_workflows.studies import Lost, Progress, Study, file_studies, stand_
 
 DEFAULT = Settings()
 
+_NO_DICOM = (
+    "frame-of-reference-missing: is no DICOM, so nothing says which patient and study the DICOM "
+    "results belong to that --format and --probabilities ask for"
+)
+
 
 class _Planned(NamedTuple):
     """A model, its card, and its rules in the order in which they are tried."""
@@ -179,11 +184,16 @@ class _Planner:
         for number, one in enumerate(study.series, start=1):
             code = self._codes.series(one.uid)
             for each in one.volumes:
-                refused = study.refused or each.refused
+                refused = study.refused or each.refused or self._no_dicom(one)
                 candidate = Candidate((one.uid, each.number or 0), code, each.facts, refused)
                 shown = {name: value for name, value in each.facts.items() if name not in HIDDEN}
                 seen.append(_Seen(one, each, candidate, number, shown))
         return seen
+
+    def _no_dicom(self, series: SeriesFacts) -> str:
+        """Why nothing can be written of it that the settings ask for, "" where it can."""
+        wanted = self._settings.formats or self._settings.probabilities
+        return _NO_DICOM if wanted and not series.is_dicom else ""
 
     def _job(
         self,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medseg.io.atomic import atomic_path
+from medseg.refusal_codes import REFUSALS
 from medseg_workflows.facts import HIDDEN, ORDER
 from medseg_workflows.records import VERSION, Job, Plan, PlanRow
 
@@ -97,7 +98,7 @@ def plan_lines(plan: Plan) -> list[str]:
     if hidden > 0:
         lines.append(f"{_counted(hidden, 'row is', 'rows are')} not shown")
     refused = Counter(one.failure.code for one in plan.refused)
-    reasons = Counter(_kind(row.reasons[0]) for row in plan.not_selected)
+    reasons = Counter(kind_of(row.reasons[0]) for row in plan.not_selected)
     for what, counts in (("quarantined", refused), ("not selected", reasons)):
         for reason, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
             lines.append(f"{what} ({reason}): {_counted(count, 'study', 'studies')}")
@@ -106,10 +107,10 @@ def plan_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _kind(reason: str) -> str:
+def kind_of(reason: str) -> str:
     """The code of a reason that has one, else the fact that a rule found wanting."""
-    code, colon, _ = reason.partition(": ")
-    return code if colon else reason.partition(" ")[0]
+    code = reason.partition(": ")[0]
+    return code if code in REFUSALS else reason.partition(" ")[0]
 
 
 def _all_rows(plan: Plan) -> Sequence[PlanRow]:

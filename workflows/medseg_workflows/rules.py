@@ -44,13 +44,17 @@ class RulesError(MedsegError):
 
 @dataclass(frozen=True, slots=True)
 class ChannelRule:
-    """What a rule asks of the series for one channel of a model; preferences in their order."""
+    """What a rule asks of the series for one channel of a model; preferences in their order.
+
+    `crop_mm` is how long an image may be for a model that segments what is pointed at.
+    """
 
     channel: str
     must: tuple[Condition, ...]
     allow_unknown: tuple[str, ...]
     prefer: tuple[Preference, ...]
     required: bool = True
+    crop_mm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +153,26 @@ def default_rule(card: Card, *, unknown_modality: bool) -> Rule:
     for one in card.channels:
         own = {"modality": modality_of(one, card)} | ({"channel": one.name} if several else {})
         conditions = tuple(condition_of(*pair) for pair in (own | must).items())
-        channels.append(ChannelRule(one.name, conditions, allowed, prefer, one.required))
+        channels.append(_channel_rule(one, card, conditions, allowed, prefer))
     return Rule(f"default of {card.name}", card.name, tuple(channels))
 
 
 def modality_of(channel: Channel, card: Card) -> str:
     """The modality that a channel of a model is for."""
     return _MODALITIES.get(channel.normalisation.kind, card.modality)
+
+
+def _channel_rule(
+    channel: Channel,
+    card: Card,
+    must: tuple[Condition, ...],
+    allowed: tuple[str, ...],
+    prefer: tuple[Preference, ...],
+) -> ChannelRule:
+    """The rule for a channel of a model; the first channel's image is the one pointed at."""
+    first = channel.name == card.channels[0].name
+    crop_mm = card.pointed.largest_crop_mm if first and card.pointed is not None else None
+    return ChannelRule(channel.name, must, allowed, prefer, channel.required, crop_mm)
 
 
 def _of_model(rules: Sequence[Rule], model: str) -> tuple[Rule, ...]:
@@ -199,7 +216,7 @@ def _rule(said: _Rule, path: Path_, card: Card) -> Rule:
         elif len(names) > 1:
             what = f"model {card.name} has several channels, and the rule has none for "
             raise _LocatedError(path, f"{what}{channel.name!r} ([[rule.channel]])")
-        channels.append(ChannelRule(channel.name, must, allowed, prefer, channel.required))
+        channels.append(_channel_rule(channel, card, must, allowed, prefer))
     return Rule(said.name, said.model, tuple(channels))
 
 

@@ -22,6 +22,7 @@ from medseg_workflows.collect import (
     read_json,
 )
 from medseg_workflows.objects import OBJECTS
+from medseg_workflows.plan_output import kind_of
 from medseg_workflows.report.plots import Histogram, of_counts, of_volumes
 from medseg_workflows.report.thumbnails import THUMBNAIL
 from medseg_workflows.results import read_csv
@@ -239,7 +240,7 @@ def _data(
         "patient": studies["patient"],
         "model": studies["model"],
         "state": studies["state"],
-        "reason": studies["code"],
+        "reason": _reasons(studies),
         "lesions": studies["lesion_count"],
         "organs": studies["organ_count"],
         "lesions ml": studies["lesion_volume_ml"].round(3),
@@ -259,6 +260,12 @@ def _data(
         **{OBJECTS[kind]: _object_rows(table, places) for kind, table in objects.items()},
         "pictures": _pictures(out, studies, flags),
     }
+
+
+def _reasons(studies: pd.DataFrame) -> pd.Series[str]:
+    """The code of each row, or the fact for which no rule takes it."""
+    facts = studies["detail"].map(kind_of, na_action="ignore")
+    return studies["code"].where(studies["state"] != "not-selected", facts)
 
 
 def _object_rows(table: pd.DataFrame, places: Mapping[tuple[Any, Any], int]) -> dict[str, Any]:
