@@ -44,9 +44,13 @@ def calibrated(items: Sequence[Instance], card: Card) -> list[Instance]:
 
 
 def raw_score(item: Instance, card: Card) -> float:
-    """The score that the head gave an instance of a result of this card's model."""
+    """The score that the head gave an instance of a result of this card's model.
+
+    An object of one side of a head, whose class the side is added to, has the map of its class.
+    """
+    sides = () if card.localiser is None else tuple(card.localiser.sites_mm)
     for one in card.calibration:
-        if one.class_name == item.class_name:
+        if item.class_name in (one.class_name, *(f"{one.class_name}_{side}" for side in sides)):
             return float(np.interp(item.score, one.probabilities, one.scores))
     return item.score
 

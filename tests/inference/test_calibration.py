@@ -18,6 +18,7 @@ from medseg.inference.calibration import (
     fit_map,
     raw_score,
 )
+from medseg.models import card_of
 from medseg.phantom import touching_lesions
 from medseg.types import Instance
 
@@ -49,6 +50,15 @@ def with_map(**changes: object) -> Card:
 def test_scores_go_along_the_lines_of_their_class_map_and_others_stay() -> None:
     items = [found(0.25), found(0.75), found(0.75, "other")]
     assert [one.score for one in calibrated(items, with_map())] == pytest.approx([0.1, 0.6, 0.75])
+
+
+def test_the_raw_score_of_one_side_of_a_head_can_be_had_back() -> None:
+    card = card_of("hippocampus-mr")
+    known = card.calibration[0]
+    item = calibrated([found(0.9, known.class_name)], card)[0]
+    side = replace(item, class_name=f"{known.class_name}_left")
+    assert item.score != pytest.approx(0.9, abs=1e-3)
+    assert raw_score(side, card) == pytest.approx(0.9, abs=1e-6)
 
 
 def test_the_raw_score_can_be_had_back() -> None:

@@ -16,6 +16,16 @@ from medseg.io.pseudonyms import veiled
 from medseg.models import card_of
 from medseg.phantom import touching_lesions, write_dicom_series
 
+CANARY = {
+    "PatientName": "Canary^Name",
+    "PatientID": "CANARYID",
+    "PatientBirthDate": "19510203",
+    "AccessionNumber": "CANARYACC",
+    "InstitutionName": "CANARYINST",
+    "ReferringPhysicianName": "Canary^Doctor",
+}
+"""What says whose a study is: none of it may stand in results."""
+
 MODEL = "phantom-lesions"
 VEIL = bytes(range(32))
 SHAPE = (16, 24, 24)

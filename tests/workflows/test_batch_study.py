@@ -15,7 +15,7 @@ from medseg_workflows.report.thumbnails import THUMBNAIL
 from medseg_workflows.study import segment_study
 from medseg_workflows.work import answer
 from pydicom import dcmread
-from run_cases import MODEL, dicom_job, job_of, make_study, request_for
+from run_cases import CANARY, MODEL, dicom_job, job_of, make_study, request_for
 
 import medseg
 from medseg.errors import InputRefused, ModelError
@@ -24,22 +24,14 @@ from medseg.io.batch_sources import ImageInput
 from medseg.phantom import touching_lesions
 from medseg.types import Geometry, Volume
 
-CANARY = {
-    "PatientName": "Canary^Name",
-    "PatientID": "CANARYID",
-    "PatientBirthDate": "19510203",
-    "AccessionNumber": "CANARYACC",
-    "InstitutionName": "CANARYINST",
-    "ReferringPhysicianName": "Canary^Doctor",
-    "StudyDescription": "canary of the study",
-}
+CANARY_STUDY = {**CANARY, "StudyDescription": "canary of the study"}
 WORDS = (b"canary", b"19510203", b"hidden_folder")
 DATED = Settings(formats=("seg", "sr", "rtstruct"), timestamp="2026-01-02T03:04:05")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_study(tmp_path_factory.mktemp("hidden_folder") / "series", 3, **CANARY)
+    return make_study(tmp_path_factory.mktemp("hidden_folder") / "series", 3, **CANARY_STUDY)
 
 
 def words_in(folder: Path) -> list[tuple[str, bytes]]:

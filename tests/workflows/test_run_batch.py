@@ -15,18 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 from medseg_workflows import BatchOptions, Local, Settings, load_results, plan_batch, run_batch
-from run_cases import MODEL, make_study
+from run_cases import CANARY, MODEL, make_study
 
 from medseg.errors import InputRefused, OutputError
 
-CANARY = {
-    "PatientName": "Canary^Name",
-    "PatientID": "CANARYID",
-    "PatientBirthDate": "19510203",
-    "AccessionNumber": "CANARYACC",
-    "InstitutionName": "CANARYINST",
-    "ReferringPhysicianName": "Canary^Doctor",
-}
 WORDS = (b"canary", b"19510203", b"hidden_folder", b"hidden_file")
 SETTINGS = Settings(formats=("seg", "sr"), timestamp="2026-01-02T03:04:05")
 

@@ -141,7 +141,7 @@ def codes_for(
         return found, ()
     detail = (
         f"no code is known for {', '.join(sorted(lost))}: written as tissue or lesion, "
-        "their names as labels; --codes gives codes"
+        "their names as labels; a model's card or medseg convert --codes gives codes"
     )
     return found, (InputWarning("class-without-code", detail),)
 
