@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from folds import fold_package, patient_of
 
 import medseg
 from medseg.evaluation.overlap import class_dice, pair_overlaps, volume_error
 from medseg.inference.domain import CODE
 from medseg.io.atomic import atomic_path
 from medseg.models import Model, card_of
-from medseg.models.packages import RECIPE
 from medseg.training.datasets import Case, LoadedCase, list_cases, load_case, split_cases
-from medseg.training.recipe import Recipe, read_recipe
+from medseg.training.recipe import Recipe
 from medseg.training.sections import PhantomData
 from medseg.types import Instances
 
@@ -44,31 +43,17 @@ class Trial:
     part: str
 
 
-def patient_of(model: str, case: str) -> str:
-    """The patient of a case, by the names that a model's data set gives its files."""
-    if model == "hippocampus-mr":  # 2n - 1 and 2n are two sides of one head
-        return f"patient {(int(case[-3:]) + 1) // 2}"
-    found = re.fullmatch(r"(lidc_\d+)_\d+", case)
-    return found.group(1) if found else case
-
-
-def fold_package(packages: Path, name: str, number: int) -> Path:
-    """Where `medseg train NAME --fold N -o PACKAGES/NAME-fold-N` leaves the package of a fold."""
-    return packages / f"{name}-fold-{number}" / name
-
-
 def trials(recipe: Recipe, data: Path, package: Path, packages: Path | None) -> list[Trial]:
     """What may be tried: each case of a fold with that fold's package, else the held-out cases.
 
     The validation cases of a recipe without folds come last.
 
-    Raises ValueError for folds without their packages, or a package that learned from its fold.
+    Raises ValueError for folds without their packages, SystemExit as `fold_package` does.
     """
     if isinstance(recipe.data, PhantomData):
         msg = "a model of phantoms has no cases in files"
         raise ValueError(msg)
     cases = {case.id: case for case in list_cases(recipe, data)}
-    name = recipe.model.name
     if not recipe.data.folds:
         split = split_cases(recipe.data, list(cases.values()))
         return [
@@ -76,16 +61,11 @@ def trials(recipe: Recipe, data: Path, package: Path, packages: Path | None) -> 
             *(Trial(_file(case), package, VALIDATION) for case in split.validation),
         ]
     if packages is None:
-        msg = f"{name} is cross-validated: give the folder of its folds' packages"
+        msg = f"{recipe.model.name} is cross-validated: give the folder of its folds' packages"
         raise ValueError(msg)
     found = []
     for number, fold in enumerate(recipe.data.folds, start=1):
-        folder = fold_package(packages, name, number)
-        learned = read_recipe(folder / RECIPE).data
-        kept = set() if isinstance(learned, PhantomData) else set(learned.held_out)
-        if not set(fold) <= kept:
-            msg = f"{folder} was trained on cases of fold {number}"
-            raise ValueError(msg)
+        folder = fold_package(packages, recipe, number)
         found += [Trial(cases[case], folder, HELD_OUT) for case in fold if case in cases]
     return found
 
@@ -117,16 +97,18 @@ def records(
             result = medseg.segment(loaded.volumes, raw_model(trial.package), device="cpu")
             return record(loaded, result, smallest_mm3)
 
-        place = folder_of(results, trial.package) / f"{trial.case.id}.json"
+        folder = folder_of(results, trial.package, smallest_mm3)
+        place = folder / f"{trial.case.id}.json"
         patient = patient_of(recipe.model.name, trial.case.id)
         found.append({**kept(place, made), "patient": patient, "part": trial.part})
     return found
 
 
-def folder_of(results: Path, package: Path) -> Path:
-    """Where the records of a package lie: another for other weights, decoding or domain."""
+def folder_of(results: Path, package: Path, smallest_mm3: float = 0.0) -> Path:
+    """Where the records of a package lie: another for other weights, decoding, domain or limit."""
     card = card_of(package)
     said = card.model_dump_json(exclude={"calibration", "training"}).encode()
+    said += f"{smallest_mm3:g}".encode() if smallest_mm3 else b""
     return results / card.name / hashlib.sha256(said).hexdigest()[:12]
 
 

@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 from checking import SHARED, present
-from model_sarcoma import dice, fold_package, print_table, shipped_recipe
+from folds import fold_package
+from model_sarcoma import dice, print_table, shipped_recipe
 
 import medseg
 from medseg.evaluation import MatchingRule, detection_scores, froc, pair_overlaps
@@ -117,7 +118,7 @@ def left_out(data: Path, packages: Path) -> list[tuple[LoadedCase, medseg.Model]
     own = data / FOLDER
     data = own if own.is_dir() else data
     for number in range(1, len(recipe.data.folds) + 1):
-        model = medseg.load_model(fold_package(packages, MODEL, number))
+        model = medseg.load_model(fold_package(packages, recipe, number))
         plan = recipe.fold(number)
         cases = split_cases(plan.data, list_cases(plan, data)).held_out
         found += [(load_case(case, plan), model) for case in cases]

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from checking import SHARED, present
+from folds import patient_of
 from model_sarcoma import print_table, shipped_recipe
 from numpy.typing import NDArray
 from scipy.ndimage import label
@@ -47,11 +48,6 @@ TRAINING_CASES = 150
 CT_SHAPE = (300, 512, 512)
 LUNG_HU, LUNG_SD_HU = -850.0, 30.0
 ROUNDS = 5
-
-
-def patient_of(case: str) -> str:
-    """The patient of `lidc_PPPP_N`."""
-    return case.rpartition("_")[0]
 
 
 def truth_mask(case: LoadedCase) -> Mask:
@@ -110,13 +106,13 @@ def summary(what: str, rows: Sequence[Row]) -> Row:
         return {"what": what, "nodules": 0}
     dice = np.array([row["dice"] for row in rows])
     error = np.abs([row["error"] for row in rows])
-    weights = case_weights([patient_of(row["case"]) for row in rows], 2000, 0)
+    weights = case_weights([patient_of(MODEL, row["case"]) for row in rows], 2000, 0)
     low, high = interval(weights @ dice / weights.sum(axis=1), 0.95)
     least, most = interval(medians(error, np.arange(len(rows)), weights), 0.95)
     return {
         "what": what,
         "nodules": len(rows),
-        "patients": len({patient_of(row["case"]) for row in rows}),
+        "patients": len({patient_of(MODEL, row["case"]) for row in rows}),
         "mean Dice": float(dice.mean()),
         "95 % interval": f"{low:.3f} to {high:.3f}",
         "median Dice": float(np.median(dice)),

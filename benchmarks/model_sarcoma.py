@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from checking import SHARED, present
+from folds import fold_package
 from numpy.typing import NDArray
 
 import medseg
@@ -28,10 +29,8 @@ from medseg.io.dicom_out.source import read_source
 from medseg.io.rtstruct import read_rtstruct
 from medseg.measurement.parts import labelled_parts
 from medseg.models import recipe_path
-from medseg.models.packages import RECIPE
 from medseg.training.datasets import LoadedCase, list_cases, load_case, split_cases
 from medseg.training.recipe import Recipe, read_recipe
-from medseg.training.sections import PhantomData
 from medseg.types import Instances
 
 Row = dict[str, Any]
@@ -152,29 +151,6 @@ def shipped_recipe(name: str) -> Recipe:
     return read_recipe(path)
 
 
-def fold_package(packages: Path, name: str, number: int) -> Path:
-    """The package of a fold, and none that was trained on one of its patients.
-
-    Its own recipe says whom it held out.
-    """
-    folder = packages / f"{name}-fold-{number}" / name
-    if not (folder / RECIPE).is_file():
-        msg = f"no package {folder}: medseg train {name} --fold {number} -o {folder.parent}"
-        raise SystemExit(msg)
-    recipe = shipped_recipe(name)
-    held_out = held_out_of(read_recipe(folder / RECIPE))
-    learned = set(held_out_of(recipe.fold(number))) - set(held_out)
-    if learned:
-        msg = f"{folder} does not hold out {', '.join(sorted(learned))} of fold {number}"
-        raise SystemExit(msg)
-    return folder
-
-
-def held_out_of(recipe: Recipe) -> tuple[str, ...]:
-    """The patients that a recipe neither trains on nor chooses by."""
-    return () if isinstance(recipe.data, PhantomData) else recipe.data.held_out
-
-
 def loaded_cases(recipe: Recipe, root: Path) -> list[LoadedCase]:
     """All cases of a recipe."""
     return [load_case(case, recipe) for case in list_cases(recipe, root)]
@@ -185,7 +161,7 @@ def cross_validated(name: str, data: Path, packages: Path) -> list[Row]:
     recipe, root = shipped_recipe(name), data / FOLDERS[name]
     rows = []
     for number in range(1, len(recipe.data.folds) + 1):
-        model = medseg.load_model(fold_package(packages, name, number))
+        model = medseg.load_model(fold_package(packages, shipped_recipe(name), number))
         plan = recipe.fold(number)
         for case in split_cases(plan.data, list_cases(plan, root)).held_out:
             loaded = load_case(case, plan)
@@ -205,7 +181,7 @@ def dicom_row(name: str, data: Path, packages: Path) -> Row:
     folds = shipped_recipe(name).data.folds
     number = next(n for n, fold in enumerate(folds, start=1) if DICOM_PATIENT in fold)
     folder = data / "dicom" / DICOM[name]
-    model = medseg.load_model(fold_package(packages, name, number))
+    model = medseg.load_model(fold_package(packages, shipped_recipe(name), number))
     found = medseg.segment(medseg.read(folder), model, device="cpu")
     truth = read_rtstruct(folder / "RS.dcm", read_source(folder))
     return {"fold": number, **compared(DICOM_PATIENT, found, truth)}

@@ -17,7 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from medseg.errors import InputRefused
 from medseg.heads.contract import InstanceDecoder, MapSpec
+from medseg.inference.aim import Aim, aimed
 from medseg.inference.engines import InstanceEngine, TorchEngine, choose_device
+from medseg.inference.region import one_window, region_box, region_shapes
 from medseg.inference.sides import PASSES, searched
 from medseg.inference.windows import WindowPlan, plan_windows
 from medseg.models.loading import Model
@@ -46,11 +48,13 @@ LONG_SECONDS = 5.0
 class Estimate:
     """What `segment` will take.
 
-    `windows` is exact. `seconds` is the time of a window, measured on this machine, times their
-    number, and a little for the rest of the work. `memory_bytes` is the most that is held at once
-    beyond what the process has when model and image are loaded; where objects fill more of the
-    image than a tenth it is more. `device_bytes` is memory of the graphics card, weights included,
-    0 on a CPU. Expect seconds within a factor of two, memory within one and a half.
+    `windows` is exact, but for an object that is pointed at: there it is the one window of the
+    region around it, and where the object reaches its end one or two larger ones follow.
+    `seconds` is the time of a window, measured on this machine, times their number, and a little
+    for the rest of the work. `memory_bytes` is the most that is held at once beyond what the
+    process has when model and image are loaded; where objects fill more of the image than a tenth
+    it is more. `device_bytes` is memory of the graphics card, weights included, 0 on a CPU. Expect
+    seconds within a factor of two, memory within one and a half.
     """
 
     windows: int
@@ -72,7 +76,12 @@ _PACES: WeakKeyDictionary[nn.Module, dict[tuple[Shape, str], Pace]] = WeakKeyDic
 
 
 def estimate(
-    volumes: Volume | Mapping[str, Volume], model: Model, *, device: str = "auto"
+    volumes: Volume | Mapping[str, Volume],
+    model: Model,
+    *,
+    at: Sequence[float] | None = None,
+    box: Sequence[float] | None = None,
+    device: str = "auto",
 ) -> Estimate:
     """What `segment` with the same arguments will take, without running it.
 
@@ -80,11 +89,16 @@ def estimate(
     take what was measured. Whether the image suits the model is not asked.
 
     Raises:
-        InputRefused: the first channel is missing, or the image is too large for the model.
+        InputRefused: the first channel is missing, the image is too large for the model, or the
+            model wants a point, and that is missing or outside the image.
     """
     geometry = _first_geometry(volumes, model)
+    aim = aimed(volumes, model.card, at=at, box=box)
+    chosen = choose_device(device)
     if searched(geometry, model.card):
-        return _of_sides(geometry, model, choose_device(device))
+        return _of_sides(geometry, model, chosen)
+    if aim is not None:
+        return _of_region(geometry, model, aim, chosen)
     grid = model_grid(geometry, model.card)
     plan = plan_windows(
         grid.shape,
@@ -92,14 +106,29 @@ def estimate(
         overlap=model.card.window_overlap,
         multiple=model.network.multiple,
     )
-    chosen = choose_device(device)
+    return _of_plan(model, plan, grid.shape, math.prod(geometry.shape), chosen)
+
+
+def _of_region(geometry: Geometry, model: Model, aim: Aim, device: torch.device) -> Estimate:
+    """The first region around an object that is pointed at."""
+    card = model.card
+    shape = region_shapes(aim, geometry, card, model.network.multiple)[0]
+    around = region_box(geometry, card, aim, shape)
+    voxels = math.prod(part.stop - part.start for part in around)
+    return _of_plan(model, one_window(shape), shape, voxels, device)
+
+
+def _of_plan(
+    model: Model, plan: WindowPlan, grid_shape: Shape, voxels: int, chosen: torch.device
+) -> Estimate:
+    """The windows of a plan on a grid of the model, made from so many voxels of the image."""
     pace = pace_of(model, plan.window, chosen)
-    voxels, on_card = math.prod(geometry.shape), chosen.type == "cuda"
+    on_card = chosen.type == "cuda"
     weights = sum(one.nbytes for one in model.network.parameters())
     return Estimate(
         plan.count,
         plan.count * pace.seconds + REST_SECONDS * voxels,
-        _memory_bytes(model, plan, grid, voxels) + (0 if on_card else pace.live_bytes),
+        _memory_bytes(model, plan, grid_shape, voxels) + (0 if on_card else pace.live_bytes),
         pace.live_bytes + weights if on_card else 0,
         str(chosen),
     )
@@ -141,10 +170,10 @@ def _first_geometry(volumes: Volume | Mapping[str, Volume], model: Model) -> Geo
     return volumes[name].geometry
 
 
-def _memory_bytes(model: Model, plan: WindowPlan, grid: Geometry, voxels: int) -> int:
+def _memory_bytes(model: Model, plan: WindowPlan, grid_shape: Shape, voxels: int) -> int:
     """The most that is held at once, but for the network's own tensors."""
     channels = len(model.card.channels)
-    image = 4 * channels * math.prod(grid.shape)
+    image = 4 * channels * math.prod(grid_shape)
     preparing = (PREPARING_BYTES + 4 * (channels - 1)) * voxels + image
     slabs = sum(_slab_bytes(spec, plan) for spec in _specs(model))
     objects = OBJECT_BYTES * OBJECT_SHARE * voxels

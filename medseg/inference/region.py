@@ -65,11 +65,11 @@ def segment_aimed(
     with ThreadPoolExecutor(1) as aside:  # the network leaves time for it
         hashes = aside.submit(lambda: {name: volume_sha256(one) for name, one in given.items()})
         found, items, cut = nothing, list[Instance](), False
-        for shape in _shapes(aim, nothing.geometry, card, multiple):
+        for shape in region_shapes(aim, nothing.geometry, card, multiple):
             region = _Region.around(given, card, aim, shape)
             if region is None:
                 break
-            seen = run(region.channels, region.prepared, _one_window(shape))
+            seen = run(region.channels, region.prepared, one_window(shape))
             # A region inside an organ lacks the air that its whole image has.
             foreign = modality_warnings(region.channels, card)
             seen = replace(seen, warnings=tuple(w for w in seen.warnings if w not in foreign))
@@ -138,7 +138,7 @@ class _Region:
     ) -> _Region | None:
         """The region in whose middle an aim lies; None where the image has one value there."""
         first = card.channels[0].name
-        outer = _outer_box(given[first].geometry, card, aim, shape)
+        outer = region_box(given[first].geometry, card, aim, shape)
         corners = _corners(given[first].geometry.crop(outer))
         channels = {
             name: one.crop(outer if name == first else _covering(one.geometry, corners))
@@ -174,7 +174,7 @@ def _nothing_found(aim: Aim, card: Card) -> InputWarning:
     return InputWarning("nothing-at-point", f"no {names} was found {where} {aim.in_words}")
 
 
-def _shapes(aim: Aim, image: Geometry, card: Card, multiple: int) -> list[Shape]:
+def region_shapes(aim: Aim, image: Geometry, card: Card, multiple: int) -> list[Shape]:
     """The window's lengths (z, y, x) to try, one after the other; a box fits from the first on."""
     wanted = np.zeros(3)
     if aim.box_lps_mm is not None:
@@ -190,11 +190,12 @@ def _shapes(aim: Aim, image: Geometry, card: Card, multiple: int) -> list[Shape]
     return shapes
 
 
-def _one_window(shape: Shape) -> WindowPlan:
+def one_window(shape: Shape) -> WindowPlan:
+    """The plan of a region: a window of that shape, nothing beside it."""
     return WindowPlan(shape, shape, ((0,), (0,), (0,)))
 
 
-def _outer_box(image: Geometry, card: Card, aim: Aim, shape: Shape) -> Box:
+def region_box(image: Geometry, card: Card, aim: Aim, shape: Shape) -> Box:
     """What has to be preprocessed for a window, in voxels of the image: with what smoothing sees.
 
     All of it where a channel's intensities are scaled by those of the whole image.

@@ -79,7 +79,7 @@ def a_record(case: str, dice: float, *, found: int = 1, true: int = 1, met: int 
     ],
 )
 def test_a_case_is_of_the_patient_that_its_name_says(load: Load, model, case, patient) -> None:
-    assert load("card_trials").patient_of(model, case) == patient
+    assert load("folds").patient_of(model, case) == patient
 
 
 def test_a_record_counts_objects_that_meet_and_how_well(load: Load) -> None:
@@ -302,7 +302,7 @@ def test_folds_are_judged_by_the_package_that_did_not_see_them(load: Load, tmp_p
     with pytest.raises(ValueError, match="give the folder of its folds' packages"):
         trials.trials(recipe, data, whole, None)
     package(tmp_path / "small-fold-2" / "small", recipe.fold(1))
-    with pytest.raises(ValueError, match="was trained on cases of fold 2"):
+    with pytest.raises(SystemExit, match="does not hold out .* of fold 2"):
         trials.trials(recipe, data, whole, tmp_path)
 
 

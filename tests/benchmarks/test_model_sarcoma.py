@@ -106,12 +106,12 @@ def test_a_package_that_was_trained_on_the_fold_is_refused(
 ) -> None:
     recipe = sarcoma.shipped_recipe("sarcoma-mr")
     right = written(recipe.fold(2), tmp_path / "sarcoma-mr-fold-2" / "sarcoma-mr")
-    assert sarcoma.fold_package(tmp_path, "sarcoma-mr", 2) == right
+    assert sarcoma.fold_package(tmp_path, recipe, 2) == right
     written(recipe.fold(2), tmp_path / "sarcoma-mr-fold-1" / "sarcoma-mr")
     with pytest.raises(SystemExit, match="does not hold out sts_010, sts_025"):
-        sarcoma.fold_package(tmp_path, "sarcoma-mr", 1)
+        sarcoma.fold_package(tmp_path, recipe, 1)
     with pytest.raises(SystemExit, match="medseg train sarcoma-mr --fold 3"):
-        sarcoma.fold_package(tmp_path, "sarcoma-mr", 3)
+        sarcoma.fold_package(tmp_path, recipe, 3)
 
 
 def test_patients_of_both_sets_are_in_the_same_fold(sarcoma: ModuleType) -> None:

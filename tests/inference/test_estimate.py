@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,29 @@ def test_channels_by_name_give_the_first_ones_grid_and_a_missing_one_is_refused(
     assert named == alone
     with pytest.raises(InputRefused, match="channel 'mr'.*channel-missing"):
         medseg.estimate({"ct": volume}, model)
+
+
+def test_a_pointed_object_takes_the_window_around_it_however_large_the_image_is() -> None:
+    window = {"low_hu": -1000.0, "high_hu": 1000.0, "mean_hu": 0.0, "std_hu": 1.0}
+    channels = [{"name": "ct", "normalisation": {"kind": "ct_window", **window}}]
+    pointed = bright_is_organ(
+        modality="CT", channels=channels, pointed={"largest_crop_mm": 40.0}, body_part="chest"
+    )
+    images = [replace(study((n,) * 3, (1.0,) * 3), modality="CT", unit="HU") for n in (60, 120)]
+    points = [one.geometry.index_to_world((30, 30, 30)).tolist() for one in images]
+    first, found = (
+        medseg.estimate(one, pointed, at=at, device="cpu")
+        for one, at in zip(images, points, strict=True)
+    )
+    assert (found.windows, found.memory_bytes) == (1, first.memory_bytes)
+    whole = medseg.estimate(
+        images[1], bright_is_organ(modality="CT", channels=channels), device="cpu"
+    )
+    assert whole.windows > 1 and whole.memory_bytes > found.memory_bytes
+    with pytest.raises(InputRefused, match="point-missing"):
+        medseg.estimate(images[1], pointed, device="cpu")
+    with pytest.raises(InputRefused, match="point-outside-image"):
+        medseg.estimate(images[1], pointed, at=(900.0, 0.0, 0.0), device="cpu")
 
 
 def test_an_image_too_large_for_the_model_is_refused_without_being_touched() -> None:
