@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 
 from medseg import editing
 from medseg.editing import RegionSettings
-from medseg.types import Instance, InstanceClass
+from medseg.types import Geometry, Instance, InstanceClass
 from medseg_napari.session import Edit, Session, named
+from medseg_napari.view.placement import Placement
+from medseg_napari.view.planes import PLANES, Plane
 
 Step = Callable[[], Edit]
 
@@ -136,12 +138,25 @@ def keep_largest_part(session: Session, ids: Sequence[int]) -> Edit:
 
 def interpolate(session: Session, number: int, axis: int) -> Edit:
     """The empty slices across an axis of the image between painted ones, filled."""
-    geometry = session.instances.geometry
-    words = ("interpolate", "Interpolate slices of", "")
+    geometry, item = session.instances.geometry, session.instance(number)
+    plane = plane_across(geometry, axis)
+    painted = np.flatnonzero(item.mask.any(axis=tuple({0, 1, 2} - {axis})))
+    if (np.diff(painted) == 1).all():
+        msg = (
+            f"{item.kind} {number} has no empty {plane} slice between two painted ones: "
+            "paint two slices that are apart, or turn to another plane"
+        )
+        raise ValueError(msg)
+    words = ("interpolate", f"Interpolate {plane} slices of", "")
     return _each(
-        session, [number], lambda item: editing.interpolate_slices(item, geometry, axis), words,
+        session, [number], lambda one: editing.interpolate_slices(one, geometry, axis), words,
         {"axis": axis},
     )  # fmt: skip
+
+
+def plane_across(geometry: Geometry, axis: int) -> Plane:
+    """The plane that slices across an axis of an image lie in, of an oblique one the nearest."""
+    return PLANES[Placement.of(geometry).axes.index(axis)]
 
 
 def add_region(

@@ -5,11 +5,13 @@ Their layers name no path: work on them is kept where people choose, not inside 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from medseg import samples
 from medseg.io import read, read_instances
-from medseg.phantom import make_phantom
+from medseg.phantom import make_phantom, touching_lesions
+from medseg.types import Instances, Volume
 from medseg_napari.view.adapter import open_viewer
 from medseg_napari.view.layer_data import image_data, labels_data
 from medseg_napari.view.study_view import attach
@@ -17,7 +19,7 @@ from medseg_napari.view.study_view import attach
 if TYPE_CHECKING:
     from medseg_napari.view.layer_data import LayerData
 
-_PHANTOM_SEED = 1
+_PHANTOM_SEED, _LESIONS_SEED = 1, 3
 
 
 def hippocampus() -> list[LayerData]:
@@ -44,9 +46,19 @@ def lung_nodule() -> list[LayerData]:
 def phantom() -> list[LayerData]:
     """A made CT of organs and lesions that touch, overlap and nest, with its truth."""
     made = make_phantom(_PHANTOM_SEED)
-    return _shown(
-        [image_data(made.volume, name="phantom CT"), labels_data(made.truth, name="truth")]
-    )
+    return _made(made.volume, made.truth, "phantom CT")
+
+
+def lesions_phantom() -> list[LayerData]:
+    """A made MR image of lesions that touch, for `phantom-lesions`; without its truth."""
+    return _made(touching_lesions(_LESIONS_SEED).volume, None, "phantom MR")
+
+
+def _made(volume: Volume, truth: Instances | None, name: str) -> list[LayerData]:
+    """The layers of a phantom, which says of itself that it is one, as a scanner does."""
+    said = replace(volume, meta={**volume.meta, "body_part": "PHANTOM"})
+    objects = [] if truth is None else [labels_data(truth, name="truth")]
+    return _shown([image_data(said, name=name), *objects])
 
 
 def _shown(data: list[LayerData]) -> list[LayerData]:

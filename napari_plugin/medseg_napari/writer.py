@@ -23,20 +23,22 @@ from medseg_napari.view.layer_data import taken_as_instances
 from medseg_napari.view.objects import as_painted
 from medseg_napari.view.opening import open_images
 from medseg_napari.view.placement import Placement
+from medseg_napari.writer_dicom import write_seg
 
 
 def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Save a labels layer as a label map (.nii, .nii.gz, .nrrd, .mha), .seg.nrrd, or its measures.
+    """Save a labels layer as a label map (.nii, .nii.gz, .nrrd, .mha), .seg.nrrd, .dcm or .csv.
 
     The objects that the layer stands for are saved, with what was painted in napari since. A label
-    map holds one object a voxel: objects that overlap need .seg.nrrd. A .csv has a row an object,
-    with intensities where just one image on their grid is open.
+    map holds one object a voxel: objects that overlap need .seg.nrrd, or .dcm, a DICOM SEG where
+    the series is open that they lie on. A .csv has the measures, a row an object, with intensities
+    where just one image on their grid is open.
 
     Of a session's layer the files of masks leave out what its reader rejected, as its totals do,
     and say how many that is; the .csv has a row of these too, with all that was said of each.
 
     Raises OutputError (`place-unknown` for a layer that lies on no image of medseg, `overlap`, and
-    as `medseg.write` does).
+    as `medseg.write` and `write_seg` do).
     """
     place = Path(path)
     instances, session = objects_of_layer(np.asarray(data), attributes), _session_on(attributes)
@@ -45,7 +47,11 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
         return [path]
     kept = instances if session is None else session.without_rejected(instances)
     try:
-        write(kept, place)
+        if has_suffix(place, ".dcm"):
+            edited = session is None or bool(session.steps)
+            write_seg(kept, place, open_images(open_viewer()), edited=edited)
+        else:
+            write(kept, place)
     except OutputError as error:
         if error.code != "overlap":
             raise

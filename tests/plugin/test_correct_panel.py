@@ -106,6 +106,18 @@ def test_a_heavy_step_runs_beside_the_interface(panel_of, window, qtbot, monkeyp
     agree(work)
 
 
+def test_what_a_heavy_step_refuses_is_said(panel_of, window, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr(steps, "HEAVY_VOXELS", 1)
+    work = bound(window)
+    panel = panel_of()
+    work.select([12])
+    press(qtbot, panel.shape.buttons["interpolate"])
+    assert panel.runner.busy
+    qtbot.waitUntil(lambda: not panel.runner.busy)
+    assert "lesion 12 has no empty axial slice" in panel.message.text()
+    assert work.session.undo_name is None
+
+
 def test_the_brush_is_taken_and_put_away(panel_of, window, qtbot) -> None:
     work = bound(window)
     panel = panel_of()

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from medseg_napari import controller_steps as steps
+from medseg_napari.session import Session
 from session_cases import GRID, cuboid, from_scratch, output, session, snapshot
 
 from medseg.editing import RegionSettings
+from medseg.types import Instances
 
 
 def world(index) -> list[float]:
@@ -125,6 +127,29 @@ def test_empty_slices_between_equal_ones_are_filled_as_a_prism() -> None:
     assert work.instance(3).voxel_count == 4 * 9
 
 
+@pytest.mark.parametrize(
+    ("axes", "axis", "plane"),
+    [
+        ((0, 1, 2), 0, "axial"),
+        ((0, 1, 2), 1, "coronal"),
+        ((0, 1, 2), 2, "sagittal"),
+        ((2, 0, 1), 0, "sagittal"),  # slices taken from side to side
+        ((1, 0, 2), 0, "coronal"),
+    ],
+)
+def test_slices_are_called_as_the_plane_that_they_lie_in(axes, axis, plane) -> None:
+    grid = GRID.reoriented(axes, (False, True, False))
+    assert steps.plane_across(grid, axis) == plane
+    item = replace(cuboid(3, "1:4,1:4,1:4"), mask=np.ones((3, 3, 3), dtype=bool))
+    work = Session.begin(None, Instances(grid, [item], output().classes), "AB")
+    with pytest.raises(ValueError, match=rf"lesion 3 has no empty {plane} slice .*another plane"):
+        steps.interpolate(work, 3, axis)
+    gap = np.ones((3, 3, 3), dtype=bool)
+    np.moveaxis(gap, axis, 0)[1] = False
+    work = Session.begin(None, Instances(grid, [replace(item, mask=gap)], output().classes), "AB")
+    assert steps.interpolate(work, 3, axis).name == f"Interpolate {plane} slices of lesion 3"
+
+
 def test_the_largest_part_is_left_alone() -> None:
     mask = np.zeros((1, 1, 7), dtype=bool)
     mask[..., [0, 2, 3, 4]] = True
@@ -162,8 +187,6 @@ def test_what_cannot_be_done_is_said(step, said) -> None:
 
 
 def test_without_an_image_no_region_grows() -> None:
-    from medseg_napari.session import Session
-
     work = Session.begin(None, output(), "AB")
     with pytest.raises(ValueError, match="there is no image to grow a region in"):
         steps.add_region(work, world((1, 1, 1)), work.instances.classes[1], RegionSettings())

@@ -345,7 +345,7 @@ def test_a_layer_that_lies_on_no_image_is_not_saved(tmp_path) -> None:
         write_image(str(tmp_path / "out.nii.gz"), np.ones((4, 5, 6)), loose)
 
 
-@pytest.mark.parametrize("name", ["hippocampus", "lung_nodule", "phantom"])
+@pytest.mark.parametrize("name", ["hippocampus", "lung_nodule", "phantom", "lesions_phantom"])
 def test_samples_open_in_their_place(viewer, name) -> None:
     layers = add_layers(viewer, getattr(samples, name)())
     facts = [facts_of(layer) for layer in layers]

@@ -16,7 +16,7 @@ from medseg_napari.run import Job, Worker
 from medseg_napari.run.process import Child
 from session_cases import state_of
 
-from medseg import estimate, load_model, segment
+from medseg import estimate, load_model, read, read_instances, samples, segment
 from medseg.errors import InputRefused, MedsegError, ModelError, OutputError
 from medseg.phantom import touching_lesions
 from medseg.types import Geometry, Volume
@@ -129,6 +129,20 @@ def test_a_part_of_the_image_gives_objects_on_the_whole_grid(worker: Worker) -> 
         assert whole.box[0].start == part.box[0].start + 12
         assert whole.box[2].start == part.box[2].start + 16
         np.testing.assert_array_equal(whole.mask, part.mask)
+
+
+def test_a_point_gives_the_object_that_segment_finds_at_it(worker: Worker) -> None:
+    folder = samples.path("lung_nodule_crop")
+    volume = read(folder / "image.nii.gz", modality="CT", unit="HU")
+    (truth,) = read_instances(folder / "label.nii.gz")
+    inside = np.argwhere(truth.mask)[truth.voxel_count // 2] + [part.start for part in truth.box]
+    at = volume.geometry.index_to_world(inside).tolist()
+    job = worker.segment({"ct": volume}, "lung-nodule-ct", device="cpu", at=at)
+    assert job.wait(PATIENCE_S).phase == "done"
+    expected = segment(volume, load_model("lung-nodule-ct"), device="cpu", at=at)
+    assert len(expected) == 1
+    assert state_of(job.result) == state_of(expected)
+    assert job.result.provenance == expected.provenance
 
 
 def test_a_cancel_ends_the_process_at_once_and_leaves_nothing(worker: Worker) -> None:

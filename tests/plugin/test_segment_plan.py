@@ -27,14 +27,17 @@ from medseg_napari.widgets.segment_plan import (
     estimate_in_words,
     missing,
     model_choices,
+    nothing_yet,
+    pointed,
     state_in_words,
     suggested,
+    to_point,
 )
 from session_cases import image, output
 from view_cases import LARGE, SAGITTAL, STRAIGHT, TURNS
 
 from medseg.errors import ModelError
-from medseg.types import Geometry
+from medseg.types import Geometry, Volume
 
 
 def test_every_model_shows_its_task_its_figures_and_its_limits() -> None:
@@ -58,6 +61,58 @@ def test_the_model_for_the_images_modality_is_suggested() -> None:
     ct = replace(choices[0], card=choices[0].card.model_copy(update={"modality": "CT"}))
     assert suggested([*choices, ct], image()) == len(choices)
     assert suggested(choices, image()) == 0  # none is for CT
+
+
+def grid(spacing_mm, shape, modality, **meta) -> Volume:
+    nothing = np.broadcast_to(np.int16(0), shape)
+    return Volume(nothing, Geometry.from_spacing(shape, spacing_mm), modality, meta=meta)
+
+
+CHEST = (2.5, 0.7, 0.7), (100, 512, 512), "CT"
+
+
+@pytest.mark.parametrize(
+    ("seen", "name"),
+    [
+        (grid(*CHEST), "lung-nodule-ct"),  # its voxels, of no other model
+        (grid((2.5, 4.0, 4.0), (120, 128, 128), "CT"), "headneck-organs-ct"),
+        (grid(*CHEST, body_part="HEADNECK"), "headneck-organs-ct"),
+        (grid((5.0, 4.0, 4.0), (60, 128, 128), "CT", body_part="Chest"), "lung-nodule-ct"),
+        (grid((1.0, 1.0, 1.0), (180, 256, 256), "MR"), "hippocampus-mr"),
+        (grid((1.0, 1.0, 1.0), (48, 64, 64), "MR", body_part="PHANTOM"), "phantom-lesions"),
+        (grid((1.0, 1.0, 1.0), (180, 256, 256), "MR", body_part="BRAIN"), "hippocampus-mr"),
+    ],
+)
+def test_the_model_whose_training_images_are_most_like_an_image_is_suggested(seen, name) -> None:
+    choices = model_choices()
+    assert choices[suggested(choices, seen)].name == name
+    assert choices[::-1][suggested(choices[::-1], seen)].name == name
+
+
+def test_a_turned_image_is_compared_along_the_patients_axes() -> None:
+    choices = model_choices()
+    turned = grid((2.5, 0.7, 0.7), (20, 60, 60), "CT").reoriented((2, 0, 1), (False, True, False))
+    assert choices[suggested(choices, turned)].name == "lung-nodule-ct"
+
+
+def test_what_a_model_that_wants_a_point_needs_is_said_unless_the_image_is_a_crop() -> None:
+    nodule, phantom = (ModelChoice.of(name) for name in ("lung-nodule-ct", "phantom-lesions"))
+    large = Geometry.from_spacing((30, 300, 300), (2.5, 0.7, 0.7))
+    said = to_point(nodule.card, large)
+    assert "the nodule that you point at" in said and "Add by click" in said and "100 mm" in said
+    assert to_point(nodule.card, Geometry.from_spacing((40, 142, 142), (2.5, 0.7, 0.7))) == ""
+    assert to_point(nodule.card, Geometry.from_spacing((41, 50, 50), (2.5, 0.7, 0.7))) != ""
+    assert to_point(phantom.card, large) == ""
+    assert nodule.summary == "CT, lung. Outlines what is pointed at: nodule."
+    start = nothing_yet(nodule.card, large)
+    assert (len(start), [one.name for one in start.classes]) == (0, ["nodule"])
+
+
+def test_models_that_take_a_click_are_offered_for_their_modality() -> None:
+    choices = model_choices()
+    assert [one.name for one in pointed(choices, image())] == ["lung-nodule-ct"]
+    assert pointed(choices, replace(image(), modality="MR", unit="arbitrary")) == []
+    assert pointed(choices, None) == []
 
 
 def test_required_channels_and_another_modality_are_said_before_the_start() -> None:

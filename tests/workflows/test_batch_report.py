@@ -239,3 +239,17 @@ def test_equal_volumes_have_a_decade_around_them() -> None:
     drawn = of_volumes("volume", np.asarray([1500.0]))
     assert [text for _, text in drawn.ticks] == ["1000", "10000"]
     assert [bar.says for bar in drawn.bars if bar.height] == ["1,470–2,150 ml: 1"]
+
+
+def test_an_assumed_modality_is_told_at_the_top_and_not_only_in_a_table(tmp_path: Path) -> None:
+    jobs = [job_of(1), job_of(2)]
+    plan(tmp_path, jobs)
+    told = {"code": "modality-assumed", "detail": "channel 'mr' does not say its modality: as MR"}
+    finish(tmp_path, jobs[0], objects(spots(1.5)), warnings=[told])
+    finish(tmp_path, jobs[1], objects(spots(1.5)))
+    text = written(tmp_path)
+    head = words(text).partition("Failures by reason")[0]
+    assert "1 study does not state the modality of an image" in head
+    assert told["detail"] in head and "--modality" in head
+    (tmp_path / "done" / jobs[0].key).rename(tmp_path / "elsewhere")
+    assert "not state the modality" not in written(tmp_path)

@@ -27,6 +27,7 @@ def rule(
 ) -> ChannelRule:
     return ChannelRule(
         "main",
+        "CT",
         tuple(condition_of(*pair) for pair in (must or {}).items()),
         tuple(allowed),
         tuple(preference_of(one) for one in prefer),

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 from medseg_workflows.plan import make_plan
-from medseg_workflows.records import Settings
+from medseg_workflows.plan_output import plan_lines, plan_table
+from medseg_workflows.records import Plan, Settings
 from plan_cases import CODES, MODEL, make_series, only, plan_of, write_image
+from rich.console import Console
 
 from medseg.models.packages import package_folder
+
+
+def plan_text(plan: Plan) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(plan_table(plan))
+    return capture.get()
 
 
 def test_an_image_file_is_a_study_of_its_own(tmp_path: Path) -> None:
@@ -52,6 +61,25 @@ def test_files_without_a_modality_go_to_no_model_where_models_differ(tmp_path: P
     plan = plan_of(tmp_path / "root", models, settings=Settings(modality="CT"))
     assert only(plan.jobs).model.name == "ct"
     assert plan.unselected == ()
+
+
+def test_a_plan_says_what_a_file_without_a_modality_is_taken_for(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.nii.gz")
+    make_series(tmp_path / "b")
+    plan = plan_of(tmp_path)
+    note = "modality is not stated, taken for MR"
+    assert [row.reasons[1:] for row in plan.rows if row.facts["modality"] is None] == [(note,)]
+    assert [row.reasons[1:] for row in plan.rows if row.facts["modality"]] == [()]
+    assert f"{note}: 1 image" in plan_lines(plan)
+    assert note in " ".join(plan_text(plan).split())
+    said = plan_of(tmp_path, settings=Settings(modality="MR"))
+    assert {len(row.reasons) for row in said.rows} == {1}
+
+
+def test_a_file_for_a_channel_of_a_ct_window_is_taken_for_ct(tmp_path: Path) -> None:
+    write_image(tmp_path / "crop.nii.gz", shape=(60, 8, 8))
+    row = only(plan_of(tmp_path, ["lung-nodule-ct"]).rows)
+    assert row.reasons[1:] == ("modality is not stated, taken for CT",)
 
 
 @pytest.mark.parametrize(

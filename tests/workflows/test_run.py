@@ -6,6 +6,8 @@ import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import psutil
@@ -20,6 +22,8 @@ from medseg_workflows.worker import Errand, Names, do_job
 from medseg.errors import MedsegError, OutputError
 
 ONE = with_workers(QUICK, 1)
+PAGES = ("/status", "/workers", "/info/main/workers.html", "/json/counts.json", "/metrics")
+NO_HTTP = 0
 
 
 def changed(out: Path) -> dict[str, int]:
@@ -175,6 +179,33 @@ def test_a_local_cluster_listens_on_this_machine_alone(tmp_path: Path) -> None:
     root, out = tmp_path / "root", tmp_path / "out"
     run_all(root, out, jobs_of(*["fine"] * 4), show=listen)
     assert listening == {"127.0.0.1"}
+
+
+def test_no_page_of_dask_is_served_while_a_batch_runs(tmp_path: Path) -> None:
+    answers: dict[int, set[int]] = {}
+
+    def ask(_: object) -> None:
+        for one in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            with suppress(psutil.Error):
+                for place in one.net_connections("inet"):
+                    if place.status == psutil.CONN_LISTEN and place.laddr.port not in answers:
+                        answers[place.laddr.port] = set(
+                            map(partial(status, place.laddr.port), PAGES)
+                        )
+
+    run_all(tmp_path / "root", tmp_path / "out", jobs_of(*["fine"] * 4), show=ask)
+    assert answers and set().union(*answers.values()) <= {NO_HTTP, 404}
+
+
+def status(port: int, page: str) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", page)
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return NO_HTTP
+    finally:
+        connection.close()
 
 
 def watch(workers: int = 2) -> Watch:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +89,26 @@ def test_no_name_and_no_path_is_legible_anywhere_and_a_second_run_does_nothing(
     run_batch(root, out, [MODEL], settings=settings, options=mapped)
     map_file = out / "pseudonyms.csv"
     assert "CANARYID" in map_file.read_text() and stat.S_IMODE(map_file.stat().st_mode) == 0o600
+
+
+def test_a_batch_needs_no_network_but_loopback(
+    root: Path, tmp_path: Path, skip_unless: Callable[[bool, str], None]
+) -> None:
+    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    skip_unless(shutil.which("unshare") is not None, "unshare is not here")
+    tried = subprocess.run([*alone, "true"], capture_output=True, check=False)
+    skip_unless(tried.returncode == 0, "a network of its own cannot be made here")
+    words = [root, "-o", tmp_path / "out", "--model", MODEL, "--workers", "1", "--memory", "3"]
+    words += ["--secret", tmp_path / "secret", "--format", "seg", "--json"]
+    ran = subprocess.run(
+        [*alone, sys.executable, "-m", "medseg", "batch", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 4, ran.stderr
+    said = json.loads(ran.stdout)
+    assert (said["done"], said["failures"]) == (3, {"missing-slices": 1})
 
 
 def test_a_plan_says_what_would_be_done_and_does_nothing(root: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from medseg.errors import InputRefused, MedsegError
 from medseg.io.atomic import atomic_path
 from medseg.io.pseudonyms import Pseudonyms, site_secret
+from medseg_workflows.cluster import require_scheduler
 from medseg_workflows.ledger import PSEUDONYMS, Ledger, Said, Todo
 from medseg_workflows.options import BatchOptions
 from medseg_workflows.progress import NOWHERE, Looked, Screen, Show, Tally
@@ -118,10 +119,13 @@ def run_batch(
 
     root, out = Path(root).resolve(), Path(out).resolve()
     _require_folder(root)
+    if not out.exists():
+        require_scheduler(options.cluster, insecure=options.insecure)
     pseudonyms = Pseudonyms(site_secret(options.secret))
     with _terminable(), Ledger.open(out, pseudonyms) as ledger:
         plan = _planned(root, models, pseudonyms, settings, options, screen.looked)
-        if not ledger.is_begun:
+        if not ledger.is_begun and plan.parts is None:  # into a part more may arrive yet
+            _require_studies(plan)
             _require_crops(plan)
         rules = options.select.read_text(encoding="utf-8") if options.select else ""
         ledger.begin(Said(str(root), rules, plan.models, settings), resume=options.resume)
@@ -139,15 +143,25 @@ def _require_folder(root: Path) -> None:
         raise InputRefused("path-missing", "ROOT", "there is nothing there", remedy)
 
 
-def _require_crops(plan: Plan) -> None:
-    """Refuse whole images for a model that segments what is pointed at, where nothing else is.
+def _require_studies(plan: Plan) -> None:
+    """Refuse a folder without a single study: what is begun with a wrong path misleads."""
+    if plan.rows or plan.unselected:
+        return
+    aside = ", ".join(f"{count} {reason}" for reason, count in plan.skipped.items())
+    raise InputRefused(
+        "no-image-series",
+        "ROOT",
+        f"there is no study in it (set aside: {aside or 'nothing'})",
+        "give the folder that holds DICOM studies, or NIfTI, NRRD or MHA files",
+    )
 
-    What arrives in the parts of a folder may be a crop yet.
-    """
+
+def _require_crops(plan: Plan) -> None:
+    """Refuse whole images for a model that segments what is pointed at, where nothing else is."""
     from medseg_workflows.plan_output import kind_of
 
     whole = [row for row in plan.not_selected if kind_of(row.reasons[0]) == "point-missing"]
-    if whole and not plan.jobs and plan.parts is None:
+    if whole and not plan.jobs:
         raise InputRefused(
             "point-missing",
             f"model {whole[0].model}",

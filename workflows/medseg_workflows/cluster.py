@@ -36,6 +36,8 @@ _SETTINGS: dict[str, Any] = {
     "distributed.worker.profile.enabled": False,
 }
 _SUBJECT = "Dask"
+CONNECT_S = 60.0
+"""How long a scheduler may take to answer for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def connected(wanted: ClusterFile, out: Path, *, insecure: bool) -> Iterator[Con
     own_places = {"temporary-directory": str(out / "tmp")}
     with dask.config.set(_SETTINGS | own_places), _silent():
         if isinstance(wanted, Running):
-            refuse_open(wanted.address, insecure=insecure)
+            require_closed(wanted, insecure=insecure)
             with _client(Client, wanted.address, wanted.security()) as client:
                 yield Connected(client, own=False, workers=0)
             return
@@ -76,6 +78,31 @@ def connected(wanted: ClusterFile, out: Path, *, insecure: bool) -> Iterator[Con
             with _client(Client, cluster, None) as client:
                 revive = reviver(cluster) if isinstance(wanted, Local) else lambda: None
                 yield Connected(client, own=True, workers=wanted.workers, revive=revive)
+
+
+def require_closed(wanted: ClusterFile, *, insecure: bool) -> None:
+    """Refuse a scheduler that runs already and is open, before anything is done; see `refuse_open`.
+
+    Raises MedsegError `scheduler-insecure`.
+    """
+    if isinstance(wanted, Running):
+        refuse_open(wanted.address, insecure=insecure)
+
+
+def require_scheduler(wanted: ClusterFile, *, insecure: bool) -> None:
+    """See that a scheduler that should run already is not open and answers.
+
+    Raises MedsegError `scheduler-insecure`, `scheduler-missing`, `extra-missing`.
+    """
+    require_closed(wanted, insecure=insecure)
+    if not isinstance(wanted, Running):
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingExtraError("batch", "medseg batch") from error
+    with _silent(), _client(Client, wanted.address, wanted.security()):
+        return
 
 
 def refuse_open(address: str, *, insecure: bool) -> None:
@@ -183,20 +210,24 @@ def _temporary() -> Security:
 
 
 def _ssh(wanted: Any, _: Path) -> Any:
+    import dask.config
     from distributed import SSHCluster
 
     _needs("asyncssh", "an SSH cluster")
-    return SSHCluster(
-        [wanted.scheduler or wanted.hosts[0], *wanted.hosts],
-        connect_options=dict(wanted.connect),
-        worker_options={"nthreads": 1, "n_workers": wanted.workers_per_host, "memory_limit": 0},
-        scheduler_options={"dashboard": False},
-        remote_python=wanted.python or sys.executable,
-        security=wanted.security(),
-    )
+    tls = {} if wanted.tls is None else {"protocol": "tls://"}
+    workers = {"nthreads": 1, "n_workers": wanted.workers_per_host, "memory_limit": 0}
+    with dask.config.set(wanted.tls_settings()):  # hosts get the settings, and no `security`
+        return SSHCluster(
+            [wanted.scheduler or wanted.hosts[0], *wanted.hosts],
+            connect_options=dict(wanted.connect),
+            worker_options=workers | tls,
+            scheduler_options={"dashboard": False} | tls,
+            remote_python=wanted.python or sys.executable,
+            security=wanted.security(),
+        )
 
 
-def _slurm(wanted: Any, _: Path) -> Any:
+def _slurm(wanted: Any, out: Path) -> Any:
     jobqueue = _needs("dask_jobqueue", "a SLURM cluster", "dask-jobqueue")
     cluster = jobqueue.SLURMCluster(
         queue=wanted.queue,
@@ -212,10 +243,10 @@ def _slurm(wanted: Any, _: Path) -> Any:
         local_directory=wanted.local_directory,
         worker_extra_args=list(wanted.worker_arguments),
         python=wanted.python or sys.executable,
-        scheduler_options={"dashboard_address": None},
+        scheduler_options={"dashboard": False, "dashboard_address": None},
         protocol="tls://",
         security=wanted.security() or _temporary(),
-        shared_temp_directory=wanted.shared_temp_directory,
+        shared_temp_directory=wanted.shared_temp_directory or str(out / "tmp"),  # of keys for TLS
     )
     cluster.scale(wanted.workers)
     return cluster
@@ -270,7 +301,7 @@ def _client(make: Any, place: Any, security: Security | None) -> Iterator[Client
     if isinstance(place, str) and security is not None:
         given["security"] = security
     try:
-        client = make(**given, timeout=60, set_as_default=False)
+        client = make(**given, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
         detail = f"no scheduler answers there ({type(error).__name__})"
         remedy = "see that it runs, and that its certificates are those given"

@@ -80,6 +80,21 @@ class Ssh(_Cluster):
         """On all hosts."""
         return len(self.hosts) * self.workers_per_host
 
+    def tls_settings(self) -> dict[str, Any]:
+        """Dask's settings that say the same as `security`; none without `[tls]`."""
+        if self.tls is None:
+            return {}
+        files = {"cert": self.tls.certificate, "key": self.tls.key}
+        return {
+            "distributed.comm.require-encryption": True,
+            "distributed.comm.tls.ca-file": self.tls.ca_file,
+            **{
+                f"distributed.comm.tls.{role}.{what}": path
+                for role in ("client", "scheduler", "worker")
+                for what, path in files.items()
+            },
+        }
+
 
 class Slurm(_Cluster):
     """Jobs of SLURM, one worker each."""

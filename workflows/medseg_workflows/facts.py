@@ -25,6 +25,7 @@ from medseg.io.images import open_image
 from medseg.io.instances import holds_segments
 from medseg.refusal_codes import REFUSALS
 from medseg.types import Geometry
+from medseg_workflows.copies import without_cut_copies
 
 Facts = Mapping[str, Any]
 """A value by the name of the fact; None where nothing says it."""
@@ -75,7 +76,8 @@ class SeriesFacts:
 
     `content` is a hash of what tells the images of one state from those of another: of DICOM their
     UIDs and what gives their values a place and a scale, of a file its size and time of change.
-    `packed` are the paths of its files, see `pack`; `copies` those of files that are there again.
+    `packed` are the paths of its files, see `pack`; `copies` those of files that are there again,
+    `cut` of them cut short.
     """
 
     uid: str = field(repr=False)
@@ -86,6 +88,7 @@ class SeriesFacts:
     content: str
     volumes: tuple[VolumeFacts, ...]
     copies: tuple[str, ...] = field(default=(), repr=False)
+    cut: int = 0
     is_dicom: bool = True
 
     @property
@@ -102,11 +105,13 @@ def pack(paths: Iterable[str]) -> bytes:
 def series_facts(series: Series, *, pet: PetUnits = "physical") -> SeriesFacts:
     """The facts of a series of images; its first file is read again for what a scan leaves out.
 
-    A series that reading would refuse has one volume, which says why. `pet` is as in `read`.
+    A series that reading would refuse has one volume, which says why. `pet` is as in `read`. Copies
+    that were cut short are left aside, see `without_cut_copies`.
 
     Raises InputRefused where no file says whose it is: `geometry-missing` for objects without
     frames, `path-unreadable` and `file-corrupt` for a file that is not as it was.
     """
+    series, cut = without_cut_copies(series)
     checked, problem = None, None
     try:
         checked = check(series)
@@ -133,11 +138,8 @@ def series_facts(series: Series, *, pet: PetUnits = "physical") -> SeriesFacts:
             volumes=_refused(common, problem, len(series.frames))
             if checked is None
             else _volumes(checked, common, pet),
-            copies=tuple(
-                sorted(
-                    {str(one.file.path) for one in series.frames} - {str(one.path) for one in files}
-                )
-            ),
+            copies=_others(series.frames, files, cut),
+            cut=len(cut),
         )
 
 
@@ -282,6 +284,14 @@ def _once(frames: Sequence[Frame]) -> tuple[ImageFile, ...]:
     files = sorted({str(one.file.path): one.file for one in frames}.items(), reverse=True)
     by_uid = {file.instance_uid: file for _, file in files}
     return tuple(by_uid[uid] for uid in sorted(by_uid))
+
+
+def _others(
+    frames: Sequence[Frame], files: Sequence[ImageFile], cut: Sequence[Path]
+) -> tuple[str, ...]:
+    """The paths of all copies of the files."""
+    paths = {one.file.path for one in frames} - {one.path for one in files}
+    return tuple(sorted(map(str, paths.union(cut))))
 
 
 def _state(frame: Frame) -> str:

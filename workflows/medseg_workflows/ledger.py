@@ -58,13 +58,16 @@ class Ledger:
     def open(cls, out: Path, pseudonyms: Pseudonyms) -> Iterator[Self]:
         """Hold `out`, made if missing, and put away what a run that was killed left there.
 
+        Where `out` was missing and an error comes before `begin`, it is removed again.
+
         Raises OutputError: `out-owned`, `out-not-empty` where it holds what no batch made,
         `secret-other`, `version-other`, and what the operating system refuses.
         """
+        missing = [one for one in (out, *out.parents) if not one.exists()]
         writable_folder(out)
         _refuse_strange(out)
-        with owned(out):
-            ledger = cls(out, pseudonyms)
+        ledger = cls(out, pseudonyms)
+        with owned(out), ledger._unless_begun(missing):
             ledger._check_batch()
             make_folders(out)
             _empty(out / "tmp")
@@ -76,6 +79,19 @@ class Ledger:
                 os.close(ledger._audit)
                 _empty(out / "tmp")
                 _empty(out / "jobs")
+
+    @contextmanager
+    def _unless_begun(self, missing: Sequence[Path]) -> Iterator[None]:
+        """Remove these folders, OUT and its parents, where an error comes before a batch begins."""
+        try:
+            yield
+        except BaseException:
+            if missing and not self.is_begun:
+                rmtree(self.out, ignore_errors=True)
+                with suppress(OSError):
+                    for folder in missing[1:]:
+                        folder.rmdir()
+            raise
 
     @property
     def is_begun(self) -> bool:

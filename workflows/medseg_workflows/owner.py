@@ -45,7 +45,7 @@ def owned(out: Path, lock: str = LOCK, owner: str = OWNER) -> Iterator[None]:
     except OSError as error:
         raise output_error(error, held.lock) from error
     try:
-        if not _locked(handle) or _held_elsewhere(held):
+        if not _locked(handle) or not _is_there(handle, held.lock) or _held_elsewhere(held):
             raise _in_use(held)
         with _beating(held):
             yield
@@ -77,6 +77,14 @@ def _locked_on_windows(handle: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_there(handle: int, lock: Path) -> bool:
+    """Whether what was locked is still the folder's: a run that never began removes it."""
+    try:
+        return os.path.samestat(os.fstat(handle), lock.stat())
+    except OSError:
+        return False
 
 
 def _held_elsewhere(held: _Held) -> bool:

@@ -28,11 +28,12 @@ from medseg_workflows.records import (
     RefusedStudy,
     Settings,
 )
-from medseg_workflows.rules import Rule, default_rule, modality_of, read_rules
+from medseg_workflows.rules import ChannelRule, Rule, default_rule, modality_of, read_rules
 from medseg_workflows.studies import Lost, Progress, Study, file_studies, stand_in, survey
 
 DEFAULT = Settings()
 
+_CUT = "cut-copies-dropped"
 _NO_DICOM = (
     "frame-of-reference-missing: is no DICOM, so nothing says which patient and study the DICOM "
     "results belong to that --format and --probabilities ask for"
@@ -107,6 +108,14 @@ def make_plan(  # noqa: PLR0913 - what a batch may say of it
     plan = planner.plan(found.lost, found.skipped)
     parts = None if only is None else frozenset(planner.part(f"{one}/") for one in only)
     return replace(plan, models=tuple(one.model for one in planned), parts=parts)
+
+
+def require_models(models: Sequence[str | Path], rules: Path | None) -> None:
+    """See that the models and the rules for them can be used, whatever the studies are.
+
+    Raises ModelError, RulesError.
+    """
+    _planned(models, rules)
 
 
 class _Planner:
@@ -218,7 +227,8 @@ class _Planner:
         }
         digest = self._codes.job_digest(json.dumps(said, sort_keys=True))
         key = f"{named.study}-{digest}"
-        return Job(key, named.study, named.patient, model, images, self._settings)
+        warnings = tuple((_CUT, text) for one, _ in inputs.values() if (text := _cut_copies(one)))
+        return Job(key, named.study, named.patient, model, images, self._settings, warnings)
 
 
 def _taken(named: Identity, seen: Sequence[_Seen], rules: Sequence[Rule]) -> _Taken:
@@ -233,7 +243,8 @@ def _taken(named: Identity, seen: Sequence[_Seen], rules: Sequence[Rule]) -> _Ta
 
 def _by_rule(named: Identity, seen: Sequence[_Seen], rule: Rule) -> _Taken:
     candidates = [one.candidate for one in seen]
-    verdicts = {one.channel: choose(candidates, one) for one in rule.channels}
+    asked = {one.channel: one for one in rule.channels}
+    verdicts = {channel: choose(candidates, one) for channel, one in asked.items()}
     inputs = {
         channel: (one.series, one.volume)
         for channel, mine in verdicts.items()
@@ -244,7 +255,7 @@ def _by_rule(named: Identity, seen: Sequence[_Seen], rule: Rule) -> _Taken:
     rows = [
         _row(
             named,
-            _withheld(verdict, missing),
+            _withheld(_noted(verdict, one, asked[channel]), missing),
             series=one.candidate.code,
             number=one.number,
             volume=one.volume.number,
@@ -288,6 +299,25 @@ def _missing(rule: Rule, inputs: Mapping[str, tuple[SeriesFacts, VolumeFacts]]) 
     if len(set(images)) < len(images):
         return f"the rule gives {' and '.join(inputs)} the same image"
     return ""
+
+
+def _noted(verdict: Verdict, seen: _Seen, asked: ChannelRule) -> Verdict:
+    """A choice with what is assumed or left aside of its image."""
+    if verdict.decision != "chosen":
+        return verdict
+    stated = seen.volume.facts["modality"] is not None
+    assumed = "" if stated else f"modality is not stated, taken for {asked.modality}"
+    notes = filter(None, (assumed, _cut_copies(seen.series)))
+    return Verdict("chosen", (*verdict.reasons, *notes))
+
+
+def _cut_copies(series: SeriesFacts) -> str:
+    """What is left aside of a series, "" where nothing is."""
+    if not series.cut:
+        return ""
+    if series.cut == 1:
+        return "1 copy of a file is cut short and left aside, the whole one is read"
+    return f"{series.cut} copies of files are cut short and left aside, the whole ones are read"
 
 
 def _withheld(verdict: Verdict, missing: str) -> Verdict:

@@ -94,6 +94,10 @@ def plan_lines(plan: Plan) -> list[str]:
     models = Counter(job.model.name for job in plan.jobs)
     jobs = "".join(f", {count} for {name}" for name, count in sorted(models.items()))
     lines = [f"{_counted(len(studies), 'study', 'studies')}, {len(plan.jobs)} to do{jobs}"]
+    notes = Counter(
+        note for row in plan.rows if row.decision == "chosen" for note in row.reasons[1:]
+    )
+    lines += [f"{note}: {_counted(notes[note], 'image', 'images')}" for note in sorted(notes)]
     hidden = len(_all_rows(plan)) - MOST_SHOWN
     if hidden > 0:
         lines.append(f"{_counted(hidden, 'row is', 'rows are')} not shown")

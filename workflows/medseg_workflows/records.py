@@ -55,7 +55,8 @@ class Settings:
 class Job:
     """One study for one model. `key`, `study` and `patient` are pseudonyms; the files are not.
 
-    `inputs` maps a channel of the model to the image for it, the first channel first.
+    `inputs` maps a channel of the model to the image for it, the first channel first. `warnings`
+    are pairs of code and detail that the plan has of the images, for the job's record.
     """
 
     key: str
@@ -64,6 +65,7 @@ class Job:
     model: ModelUse
     inputs: Mapping[str, ImageInput] = field(repr=False)
     settings: Settings
+    warnings: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON; holds paths and UIDs, so it is never written in clear."""
@@ -79,6 +81,7 @@ class Job:
             ModelUse(**said["model"]),
             {name: ImageInput.from_dict(one) for name, one in said["inputs"].items()},
             Settings.from_dict(said["settings"]),
+            tuple((code, detail) for code, detail in said["warnings"]),
         )
 
 
@@ -143,7 +146,8 @@ class PlanRow:
     """One series (or image file) and one model: chosen, beaten by a better one, or refused.
 
     `reasons` says why, for people: rules that fail, the preference that decided, or the code of
-    what reading refuses. Nothing in it names a patient or a path; `series` is a pseudonym.
+    what reading refuses; then what is assumed or left aside of a chosen image. Nothing in it names
+    a patient or a path; `series` is a pseudonym.
     """
 
     study: str

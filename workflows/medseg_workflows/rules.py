@@ -46,10 +46,12 @@ class RulesError(MedsegError):
 class ChannelRule:
     """What a rule asks of the series for one channel of a model; preferences in their order.
 
-    `crop_mm` is how long an image may be for a model that segments what is pointed at.
+    `modality` is what an image that does not state its own is taken for. `crop_mm` is how long an
+    image may be for a model that segments what is pointed at.
     """
 
     channel: str
+    modality: str
     must: tuple[Condition, ...]
     allow_unknown: tuple[str, ...]
     prefer: tuple[Preference, ...]
@@ -172,7 +174,15 @@ def _channel_rule(
     """The rule for a channel of a model; the first channel's image is the one pointed at."""
     first = channel.name == card.channels[0].name
     crop_mm = card.pointed.largest_crop_mm if first and card.pointed is not None else None
-    return ChannelRule(channel.name, must, allowed, prefer, channel.required, crop_mm)
+    return ChannelRule(
+        channel.name,
+        modality_of(channel, card),
+        must,
+        allowed,
+        prefer,
+        required=channel.required,
+        crop_mm=crop_mm,
+    )
 
 
 def _of_model(rules: Sequence[Rule], model: str) -> tuple[Rule, ...]:

@@ -18,6 +18,9 @@ from medseg.io.formats import IMAGE_SUFFIXES, has_suffix
 from medseg_workflows.facts import SeriesFacts, file_facts, is_segmentation, series_facts
 from medseg_workflows.owner import LOCK, OWNER
 
+_MARK_ENDS = 132
+"""Bytes of preamble and mark (PS3.10 7.1)."""
+
 Progress = Callable[[int, int], None]
 """Called with the number of files looked at and of series found so far; may raise to cancel."""
 
@@ -153,8 +156,8 @@ class _Gathering:
     def _add_files(self, found: FolderScan) -> None:
         names = {one.name.lower() for one in found.not_dicom}
         for path in found.not_dicom:
-            if has_suffix(path, ".dcm", ".dicom", ".ima") and _is_empty(path):
-                self._damaged[""].add(found.folder)  # what a copy leaves when a disk is full
+            if has_suffix(path, ".dcm", ".dicom", ".ima") and _is_blank(path):
+                self._damaged[""].add(found.folder)
             if path.name.startswith(".") or not has_suffix(path, *IMAGE_SUFFIXES):
                 continue
             if _is_second_half(path.name.lower(), names):
@@ -278,9 +281,11 @@ def _is_second_half(name: str, names: set[str]) -> bool:
     )
 
 
-def _is_empty(path: Path) -> bool:
+def _is_blank(path: Path) -> bool:
+    """Whether nothing or zeros stand where DICOM says what it is: a copy that was not written."""
     try:
-        return path.stat().st_size == 0
+        with path.open("rb") as file:
+            return not file.read(_MARK_ENDS).strip(b"\0")
     except OSError:
         return False
 

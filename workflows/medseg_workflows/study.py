@@ -78,6 +78,7 @@ def run_job(job: Job, folder: Path) -> Record:
     with clock.step("read"):
         images = {name: _image(one, job.settings) for name, one in job.inputs.items()}
         volumes = {name: _anonymous(image.volume, job) for name, image in images.items()}
+        volumes = _with_warnings(volumes, job)
     with clock.step("segment"):
         found = segment(volumes, model, device=job.settings.device)
     with clock.step("measure"):
@@ -132,6 +133,13 @@ def _anonymous(volume: Volume, job: Job) -> Volume:
         for code, text in volume.warnings
     ]
     return replace(volume, meta=meta, warnings=tuple(warnings))
+
+
+def _with_warnings(volumes: Mapping[str, Volume], job: Job) -> dict[str, Volume]:
+    """The volumes, the first of them with the warnings that the plan had."""
+    name, first = next(iter(volumes.items()))
+    said = tuple(InputWarning(*one) for one in job.warnings)
+    return {**volumes, name: replace(first, warnings=(*first.warnings, *said))}
 
 
 def _dicom(

@@ -12,8 +12,10 @@ from medseg.errors import MedsegError
 from medseg.io.atomic import writable_folder
 from medseg_workflows.api import OPTIONS, SETTINGS, Batch, run_batch
 from medseg_workflows.arrivals import Arrivals
+from medseg_workflows.cluster import require_closed
 from medseg_workflows.options import BatchOptions
 from medseg_workflows.owner import WATCH_LOCK, WATCH_OWNER, owned
+from medseg_workflows.plan import require_models
 from medseg_workflows.receiver import Listen, Receiver
 from medseg_workflows.records import Settings
 
@@ -59,8 +61,11 @@ def watch_inbox(
     tried again; `say` is given a line for each round that did something or failed.
 
     Raises MedsegError and OutputError for what waiting does not mend (`out-owned` where another
-    watch fills `out`), and KeyboardInterrupt.
+    watch fills `out`; a model, rules or a scheduler that are refused, before any folder is made),
+    and KeyboardInterrupt.
     """
+    require_models(models, options.select)
+    require_closed(options.cluster, insecure=options.insecure)
     inbox = writable_folder(Path(inbox))
     arrivals = Arrivals(inbox, watch.quiet_s)
     failures = 0

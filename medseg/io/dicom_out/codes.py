@@ -140,8 +140,9 @@ def codes_for(
     if not lost:
         return found, ()
     detail = (
-        f"no code is known for {', '.join(sorted(lost))}: written as tissue or lesion, "
-        "their names as labels; a model's card or medseg convert --codes gives codes"
+        f"no code is known for {', '.join(sorted(lost))}: written as tissue or lesion, their names "
+        "as labels; state codes in the model's card, or write the label map again by the command "
+        "medseg convert LABELS --source DICOM --codes FILE"
     )
     return found, (InputWarning("class-without-code", detail),)
 

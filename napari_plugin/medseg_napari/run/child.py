@@ -86,7 +86,13 @@ class _Server:
             name: read_volume(header, self._folder) for name, header in request["volumes"].items()
         }
         self._say({"event": "phase", "phase": "segmenting"})
-        found = segment(volumes, model, device=request["device"], progress=self._progress)
+        found = segment(
+            volumes,
+            model,
+            at=request["at"],
+            device=request["device"],
+            progress=self._progress,
+        )
         write_snapshot(found, self._folder / RESULT)
         return {"event": "result", "file": RESULT}
 

@@ -83,10 +83,12 @@ class Worker:
         *,
         device: str = "auto",
         box: Box | None = None,
+        at: Sequence[float] | None = None,
     ) -> Job[Instances]:
         """Find the objects of volumes by channel, the first of the card first; on the first's grid.
 
-        With a `box` of the first's grid only that part is looked at. The job's errors: as `segment`
+        With a `box` of the first's grid only that part is looked at, with `at` (x, y, z), LPS mm,
+        only around that point for the one object that is there. The job's errors: as `segment`
         and `load_model` raise them, OutputError where the arrays find no room, those of `Child`.
         Raises ModelError (`model-unknown`), ValueError while another job runs.
         """
@@ -103,6 +105,7 @@ class Worker:
                     "model": folder,
                     "volumes": headers,
                     "device": device,
+                    "at": None if at is None else [float(mm) for mm in at],
                 }
                 found = _answer(job, child, request)
                 job.enter("collecting")

@@ -36,6 +36,7 @@ from medseg_napari.widgets.cases_page import PAGE_FILTER, page_job
 from medseg_napari.widgets.cases_table import HEADS, CaseTable, export_in_words
 from medseg_napari.widgets.cases_work import CasesWork, ReadCase
 from medseg_napari.widgets.dock_end import EndsWithDock
+from medseg_napari.widgets.dock_tabs import SharesTabs
 from medseg_napari.widgets.preferences import preferences, usable_keys
 from medseg_napari.widgets.segment_banner import Banner
 from medseg_napari.widgets.segment_show import way_back
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 _DONE = "done"
 
 
-class CasesPanel(EndsWithDock, QWidget):
+class CasesPanel(SharesTabs, EndsWithDock, QWidget):
     """Lists studies, opens one, saves it and goes to the next."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:

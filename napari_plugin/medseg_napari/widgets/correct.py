@@ -7,9 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QCloseEvent, QKeyEvent, QKeySequence
-from qtpy.QtWidgets import QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeyEvent, QKeySequence
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
+from medseg.errors import MedsegError
 from medseg_napari.controller import Controller, What, controller_of, watch
 from medseg_napari.controller_steps import Step
 from medseg_napari.session import named
@@ -21,17 +29,20 @@ from medseg_napari.widgets.correct_forms import (
     ShapeForm,
     UndoForm,
 )
+from medseg_napari.widgets.correct_model import ModelRunner
 from medseg_napari.widgets.correct_tools import Settings, Tools
 from medseg_napari.widgets.correct_worker import StepRunner
 from medseg_napari.widgets.dock_end import EndsWithDock
+from medseg_napari.widgets.dock_tabs import SharesTabs
 from medseg_napari.widgets.own_keys import OwnKeys
 from medseg_napari.widgets.panel_size import PanelSize
+from medseg_napari.widgets.segment_plan import ModelChoice, model_choices, pointed
 
 if TYPE_CHECKING:
     import napari
 
 
-class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
+class CorrectPanel(OwnKeys, PanelSize, SharesTabs, EndsWithDock, QWidget):
     """The panel of a viewer; its tools work on the rows that are chosen."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -42,7 +53,8 @@ class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
         self.controller: Controller | None = None
         self.tools: Tools | None = None
         self.settings = Settings()
-        self.runner = StepRunner(self)
+        self.runner, self.looker = StepRunner(self), ModelRunner(self)
+        self._choices = model_choices()
         self.target, self.message = QLabel(""), QLabel("")
         self.target.setTextFormat(Qt.TextFormat.PlainText)
         self.message.setWordWrap(True)
@@ -53,23 +65,38 @@ class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
         self._connect()
         self._on_bound(controller_of(self._viewer))
         ends = watch(self._viewer, self._on_bound), self._stop_listening
-        self.at_end(*ends, self.runner.wait)
+        self.at_end(*ends, self.runner.forget, self.looker.close)
 
     def run(self, step: Step, heavy: bool) -> None:  # noqa: FBT001 - the shape of `Run`
         """Take a step: at once, or where it is heavy beside the interface."""
         if self.controller is None:
             return
-        if self.runner.busy:
+        if self._busy:
             self.controller.say("wait: a step is being computed")
         elif not heavy:
             self._take(step)
         elif self.runner.start(step, self._take):
             self.controller.say("computing…")
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 - Qt's
-        """Wait for what is being computed."""
-        self.runner.wait()
-        super().closeEvent(event)
+    def add_folder(self, folder: str) -> None:
+        """Offer a model package under Add by click; what is wrong with it is said."""
+        work = self.controller
+        if work is None:
+            return
+        try:
+            choice = ModelChoice.of(folder)
+        except MedsegError as error:
+            work.say(str(error))
+            return
+        if not pointed([choice], work.session.volume):
+            work.say(f"{choice.card.name} does not outline what is pointed at in this image")
+            return
+        self._choices.append(choice)
+        self._offer_models(choice)
+
+    @property
+    def _busy(self) -> bool:
+        return self.runner.busy or self.looker.busy
 
     def _take(self, step: Step) -> None:
         work = self.controller
@@ -105,6 +132,8 @@ class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
             form.pressed.connect(self._on_pressed)
             form.changed.connect(self._on_changed)
         self.runner.busy_changed.connect(self._on_busy)
+        self.looker.busy_changed.connect(self._on_busy)
+        self.looker.said.connect(self._on_said)
 
     def action_of(self, event: QKeyEvent) -> Callable[[], object] | None:
         """Undo and redo."""
@@ -125,7 +154,8 @@ class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
         self._end_listening = _nothing
 
     def _on_bound(self, controller: Controller | None) -> None:
-        self.runner.wait()
+        self.runner.forget()
+        self.looker.cancel()
         self._stop_listening()
         self.controller, self.tools = controller, None
         there = controller is not None
@@ -137,7 +167,8 @@ class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
             return
         least_mm = min(controller.session.instances.geometry.spacing_mm)
         self.shape.by_mm.setValue(max(self.shape.by_mm.value(), math.ceil(10 * least_mm) / 10))
-        self.tools = Tools(controller, self.settings, self.run)
+        self.tools = Tools(controller, self.settings, self.run, self.looker.start)
+        self._offer_models()
         self._end_listening = controller.subscribe(self._on_told)
         self._on_changed()
         self._on_told("change")
@@ -185,7 +216,9 @@ class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
             "slice holes": lambda: tools.fill_holes(by_slice=True),
             "largest": tools.keep_largest,
             "interpolate": tools.interpolate,
-            "add": tools.add_by_click,
+            "add": lambda: self._on_add(tools),
+            "model": self._ask_folder,
+            "cancel": self.looker.cancel,
         }
         actions[name]()
 
@@ -194,6 +227,33 @@ class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
             work.brush.stop()
         else:
             work.brush.start("erase" if name == "erase" else "paint", new=name == "new")
+
+    def _on_add(self, tools: Tools) -> None:
+        model = self.add.model
+        if model is None:
+            tools.add_by_click()
+        else:
+            tools.add_by_model(model)
+
+    def _ask_folder(self) -> None:
+        found = QFileDialog.getExistingDirectory(self, "Folder of a model package")
+        if found:
+            self.add_folder(found)
+
+    def _offer_models(self, wanted: ModelChoice | None = None) -> None:
+        """Offer what takes a click here; chosen is what is wanted, else what knows the classes."""
+        if self.controller is None:
+            return
+        session = self.controller.session
+        found = pointed(self._choices, session.volume)
+        lesions = {one.name for one in session.instances.classes if one.kind == "lesion"}
+        knowing = (one for one in found if lesions <= {of.name for of in one.card.classes})
+        own = next(knowing, None) if lesions else None
+        self.add.offer(found, own if wanted is None else wanted)
+
+    def _on_said(self, words: str) -> None:
+        if self.controller is not None:
+            self.controller.say(words)
 
     def _on_changed(self) -> None:
         """Take over what the fields say."""
@@ -213,8 +273,10 @@ class CorrectPanel(OwnKeys, PanelSize, EndsWithDock, QWidget):
                 work.brush.shape(ball=self.draw.ball.isChecked())
 
     def _on_busy(self) -> None:
+        looking = self.looker.busy
         for form in (*self.forms, self.history):
-            form.setEnabled(not self.runner.busy)
+            form.setEnabled(not self._busy or (looking and form is self.add))
+        self.add.show_busy(busy=looking)
 
 
 def _nothing() -> None:

@@ -18,7 +18,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from medseg_napari.widgets.segment_plan import ModelChoice
+
 _SAME = "same class"
+_ALIKE = "what looks alike"
 
 
 class Form(QGroupBox):
@@ -216,19 +219,58 @@ class DrawForm(Form):
 
 
 class AddForm(Form):
-    """The region grower."""
+    """What makes an object of a click: the region grower, or a model that takes one."""
 
     def __init__(self) -> None:
         super().__init__("Add by click")
+        self.models: list[ModelChoice] = []
+        self.by = QComboBox()
+        self.by.setToolTip("What outlines the object around the click")
+        self.by.addItem(_ALIKE)
+        self.by.currentIndexChanged.connect(self._on_by)
         self.reach_mm = self.spin(20.0, (1.0, 200.0), "How far the region may reach")
         self.tolerance = self.spin(0.0, (0.0, 10_000.0), "How far intensities may differ")
         self.tolerance.setSuffix("")
         self.tolerance.setSpecialValueText("automatic")
         self.rows(
+            (QLabel("By"), self.by),
             (QLabel("Reach"), self.reach_mm),
             (QLabel("Tolerance"), self.tolerance),
-            (self.button("add", "Add: click into the lesion", "Grow a new object from a click"),),
+            (
+                self.button("add", "Add: click into it", "Make a new object from a click"),
+                self.button("cancel", "Cancel", "End the model that is looking"),
+                self.button("model", "Folder …", "Choose the folder of another model package"),
+            ),
         )
+        self.show_busy(busy=False)
+
+    @property
+    def model(self) -> ModelChoice | None:
+        """The model that is chosen, None for the region grower."""
+        place = self.by.currentIndex() - 1
+        return self.models[place] if 0 <= place < len(self.models) else None
+
+    def offer(self, models: Sequence[ModelChoice], chosen: ModelChoice | None) -> None:
+        """Offer models that take a click, one of them or the region grower chosen."""
+        with QSignalBlocker(self.by):
+            self.models = [*models]
+            self.by.clear()
+            self.by.addItems([_ALIKE, *(one.card.name for one in models)])
+            places = [n for n, one in enumerate(models, start=1) if one is chosen]
+            self.by.setCurrentIndex(next(iter(places), 0))
+        self._on_by()
+
+    def show_busy(self, *, busy: bool) -> None:
+        """While a model looks nothing but its cancel can be pressed."""
+        for widget in (self.by, self.reach_mm, self.tolerance, *self.buttons.values()):
+            widget.setEnabled(not busy)
+        self.buttons["cancel"].setEnabled(busy)
+        self._on_by()
+
+    def _on_by(self, _place: int = 0) -> None:
+        """Only the grower wants a reach and a tolerance."""
+        for widget in (self.reach_mm, self.tolerance):
+            widget.setEnabled(self.model is None and not self.buttons["cancel"].isEnabled())
 
     def tolerance_value(self) -> float | None:
         """The tolerance in the image's unit, None for the one that the image gives."""

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from medseg.editing import RegionSettings
+from medseg.types import Instances, Volume
+from medseg_napari import controller_found as pointing
 from medseg_napari import controller_steps as steps
 from medseg_napari.controller import Controller
 from medseg_napari.controller_clicks import Points
 from medseg_napari.controller_steps import Step
 from medseg_napari.session import Edit, Session
+from medseg_napari.session.review import Point
 from medseg_napari.view.jump import own_slice_axis
 from medseg_napari.widgets.preferences import preferences
+from medseg_napari.widgets.segment_plan import ModelChoice, missing
 
 
 @dataclass
@@ -31,12 +35,15 @@ class Settings:
 Run = Callable[[Step, bool], None]
 """Takes a step, and whether it is one to wait for."""
 
+Look = Callable[[Volume, ModelChoice, Point, Callable[[Instances], None]], None]
+"""Lets a model look at a point (x, y, z) of an image, LPS mm, then calls with what is there."""
+
 
 class Tools:
-    """Steps on the chosen objects of a controller, run by `run`."""
+    """Steps on the chosen objects of a controller, run by `run`; `look` runs models."""
 
-    def __init__(self, controller: Controller, settings: Settings, run: Run) -> None:
-        self._work, self.settings, self._run = controller, settings, run
+    def __init__(self, controller: Controller, settings: Settings, run: Run, look: Look) -> None:
+        self._work, self.settings, self._run, self._look = controller, settings, run, look
 
     @property
     def _session(self) -> Session:
@@ -121,6 +128,41 @@ class Tools:
                 self._work.select([number], go=False)
 
         self._work.clicks.ask(1, f"click into the new {of.name}", grown)
+
+    def add_by_model(self, choice: ModelChoice) -> None:
+        """Let a model outline what is at the point that is clicked next, and select it."""
+        volume, card = self._session.volume, choice.card
+        lost = "" if volume is None else missing(card, {card.channels[0].name: volume})
+        if volume is None or lost:
+            self._work.say(lost or "there is no image for a model to look at: open the image")
+            return
+
+        def clicked(points: Points) -> None:
+            x, y, z = (float(mm) for mm in points[0])
+            keep_out = self.settings.keep_out
+
+            def ask() -> None:
+                pointing.check_free(self._session, (x, y, z), keep_out=keep_out)
+                take = partial(self._take_found, choice, (x, y, z), keep_out=keep_out)
+                self._look(volume, choice, (x, y, z), take)
+
+            self._work.attempt(ask)
+
+        names = " or ".join(one.name for one in card.classes)
+        self._work.clicks.ask(1, f"click into the new {names}", clicked)
+
+    def _take_found(
+        self, choice: ModelChoice, point: Point, found: Instances, *, keep_out: bool
+    ) -> None:
+        number = self._session.next_id
+        edit = self._work.attempt(
+            lambda: pointing.add_found(self._session, found, point, choice.card, keep_out=keep_out)
+        )
+        if edit is None or not self._work.apply(edit):
+            return
+        self._work.select([number], go=False)
+        lines = [f"{edit.name}: done", *(f"{detail} [{code}]" for code, detail in found.warnings)]
+        self._work.say("\n".join(lines))
 
     def _axis(self) -> int:
         return own_slice_axis(self._work.viewer, self._work.objects)

@@ -30,6 +30,7 @@ from medseg_napari.session import Decision
 from medseg_napari.view.adapter import unwrapped
 from medseg_napari.view.facts import facts_of, volume_layers
 from medseg_napari.widgets.dock_end import EndsWithDock
+from medseg_napari.widgets.dock_tabs import SharesTabs
 from medseg_napari.widgets.lesions_choices import ColumnsDialog
 from medseg_napari.widgets.lesions_columns import column_names, first_columns
 from medseg_napari.widgets.lesions_filter import FilterBox
@@ -50,7 +51,7 @@ _TICK_S = 0.05
 """How long measuring may hold the interface up between two events."""
 
 
-class LesionsPanel(PanelSize, EndsWithDock, QWidget):
+class LesionsPanel(PanelSize, SharesTabs, EndsWithDock, QWidget):
     """The panel of a viewer: a start page until a session is bound, then its lesions."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:

@@ -6,16 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
-    QFrame,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -31,24 +28,28 @@ from medseg_napari.view.adapter import unwrapped
 from medseg_napari.view.facts import LayerFacts, facts_of
 from medseg_napari.view.study_view import attach
 from medseg_napari.widgets.dock_end import EndsWithDock
+from medseg_napari.widgets.dock_tabs import SharesTabs
 from medseg_napari.widgets.preferences import preferences, recolored
+from medseg_napari.widgets.scrolled import scrolled
 from medseg_napari.widgets.segment_banner import Action, Banner, Tone
 from medseg_napari.widgets.segment_forms import ChannelForm, KeepForm, ModelForm, RegionForm
 from medseg_napari.widgets.segment_plan import (
     ModelChoice,
     estimate_in_words,
     missing,
+    nothing_yet,
     state_in_words,
+    to_point,
 )
 from medseg_napari.widgets.segment_sessions import (
     CASE_KEY,
     Offer,
+    begun,
     default_folder,
     free_folder,
     offer_of,
     offers,
     resumed,
-    session_source,
 )
 from medseg_napari.widgets.segment_show import remarks, show_session, way_back
 
@@ -70,7 +71,7 @@ class _Run(NamedTuple):
     reader: str
 
 
-class SegmentPanel(EndsWithDock, QWidget):
+class SegmentPanel(SharesTabs, EndsWithDock, QWidget):
     """Chooses, estimates, runs, and brings the result to the viewer as a session."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -113,22 +114,8 @@ class SegmentPanel(EndsWithDock, QWidget):
         self._refresh()
 
     def _arrange(self) -> None:
-        forms = QWidget(self)
-        column = QVBoxLayout(forms)
-        column.setContentsMargins(0, 0, 0, 0)
         parts = (("Model", self.model), ("Image", self.channels), ("Region", self.region))
-        for title, part in (*parts, ("Work", self.keep)):
-            group = QGroupBox(title, self)
-            inner = QVBoxLayout(group)
-            inner.setContentsMargins(8, 6, 8, 8)
-            inner.addWidget(part)
-            column.addWidget(group)
-        column.addStretch(1)
-        scroll = QScrollArea(self)
-        scroll.setWidget(forms)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll = scrolled([*parts, ("Work", self.keep)], self)
         line = QHBoxLayout()
         line.addWidget(QLabel("Run on", self))
         line.addWidget(self.device, 1)
@@ -200,6 +187,15 @@ class SegmentPanel(EndsWithDock, QWidget):
             return "Enter the reader's initials: letters and digits."
         return ""
 
+    @property
+    def to_point(self) -> str:
+        """What to do with a model that wants a point; "" where it can run as it is."""
+        choice, facts = self.model.choice, self.facts
+        if choice is None or facts is None:
+            return ""
+        geometry = facts.placement.geometry
+        return to_point(choice.card, geometry if self.box is None else geometry.crop(self.box))
+
     def run(self) -> None:
         """Start, unless something is missing, or a session lies in the folder already."""
         if self.problem:
@@ -242,6 +238,13 @@ class SegmentPanel(EndsWithDock, QWidget):
         choice, layer = self.model.choice, self.channels.first
         if choice is None or layer is None:
             return
+        run = _Run(layer, choice, self.keep.path, initials(self.keep.reader.text()))
+        facts = self.facts
+        if self.to_point and facts is not None:
+            self._keep(nothing_yet(choice.card, facts.placement.geometry), run)
+            self.status.setText("Begun. Go to Correct: Add by click.")
+            self._refresh()
+            return
         volumes = {name: one for name, one in self.channels.volumes.items() if one is not None}
         device = _DEVICES[self.device.currentText()]
         try:
@@ -249,13 +252,14 @@ class SegmentPanel(EndsWithDock, QWidget):
         except MedsegError as error:
             self._failed(error)
             return
-        self._running = _Run(layer, choice, self.keep.path, initials(self.keep.reader.text()))
+        self._running = run
         self.watcher.watch(job)
         self._refresh()
 
     def _ask_estimate(self) -> None:
         facts, choice = self.facts, self.model.choice
-        if self.problem or facts is None or choice is None or self.watcher.is_busy:
+        said = self.problem or self.to_point
+        if said or facts is None or choice is None or self.watcher.is_busy:
             return
         geometry = facts.placement.geometry
         geometry = geometry if self.box is None else geometry.crop(self.box)
@@ -285,15 +289,8 @@ class SegmentPanel(EndsWithDock, QWidget):
         facts = facts_of(run.layer)
         if facts is None:
             return
-        output, source = recolored(found, preferences().colors), session_source(facts)
-        lost: list[str] = []
-        try:
-            session = Session.begin(
-                facts.volume, output, run.reader, folder=run.folder, source=source
-            )
-        except MedsegError as error:
-            lost = [str(error)]
-            session = Session.begin(facts.volume, output, run.reader)
+        output = recolored(found, preferences().colors)
+        session, lost = begun(facts, output, run.reader, run.folder)
         if run.layer in self.viewer.layers:
             name = f"{run.layer.name}: {run.choice.card.name}"
             self._show_session(session, run.layer, name, lost)
@@ -344,15 +341,17 @@ class SegmentPanel(EndsWithDock, QWidget):
         if layer is not None:
             self.keep.propose(default_folder(layer, self.keep.reader.text()))
         problem, busy = self.problem, self._running is not None or self._waiting
+        words = self.to_point
+        self.start.setText("Begin, then point" if words else "Segment")
         self.start.setEnabled(not problem and not busy)
         self.start.setToolTip(problem)
         self.cancel.setEnabled(self.watcher.is_busy)
         self.progress.setVisible(self.watcher.is_busy)
         for part in (self.model, self.channels, self.region, self.keep, self.device):
             part.setEnabled(not busy)
-        if problem:
+        if problem or words:
             self._asked = None
-            self.estimate.setText(problem)
+            self.estimate.setText(problem or words)
         self._delay.start()
 
     def _model_changed(self) -> None:

@@ -83,6 +83,7 @@ class ModelForm(QWidget):
         self.folder.clicked.connect(self._ask_folder)
         self.about.toggled.connect(self._unfold)
         self._show()
+        self._chosen = False
 
     @property
     def choice(self) -> ModelChoice | None:
@@ -102,10 +103,12 @@ class ModelForm(QWidget):
         self.list.setCurrentIndex(len(self.choices) - 1)
 
     def suggest(self, volume: Volume) -> None:
-        """Choose the first model for an image's modality, unless the chosen one is for it."""
+        """Choose the model that suits an image best, unless a person chose one for its modality."""
         choice = self.choice
-        if choice is None or choice.card.modality != volume.modality:
+        kept = self._chosen and choice is not None and choice.card.modality == volume.modality
+        if not kept:
             self.list.setCurrentIndex(suggested(self.choices, volume))
+            self._chosen = False
 
     def _ask_folder(self) -> None:
         found = QFileDialog.getExistingDirectory(self, "Folder of a model package")
@@ -118,6 +121,7 @@ class ModelForm(QWidget):
         self.card.setVisible(unfolded)
 
     def _show(self) -> None:
+        self._chosen = True  # whoever only proposes says so
         choice = self.choice
         self.summary.setText("" if choice is None else choice.summary)
         page = "" if choice is None else choice.page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from medseg.card import Card
 from medseg.models import card_of, shipped
 from medseg.models.packages import FIGURES, package_folder
 from medseg.models.readme import render_readme
-from medseg.types import Box, Volume
+from medseg.types import Box, Geometry, Instances, Volume
 from medseg_napari.run import JobEstimate, JobState, bytes_in_words, seconds_in_words
 from medseg_napari.view.placement import Placement
 
@@ -30,6 +31,12 @@ _PHASES: Mapping[str, str] = {
     "failed": "Failed",
     "cancelled": "Cancelled; nothing was written",
 }
+
+_WIDER_PARTS: Mapping[str, Sequence[str]] = {
+    "HIPPOCAMPUS": ("BRAIN", "HEAD"),
+    "LUNG": ("CHEST", "THORAX"),
+}
+"""What scanners call images that hold the body part of a card (DICOM PS3.16, annex L)."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class ModelChoice:
     def summary(self) -> str:
         """The task in a few words."""
         classes = ", ".join(one.name for one in self.card.classes)
-        return f"{self.card.modality}, {self.card.body_part}. Finds {classes}."
+        does = "Finds" if self.card.pointed is None else "Outlines what is pointed at:"
+        return f"{self.card.modality}, {self.card.body_part}. {does} {classes}."
 
     @property
     def page(self) -> str:
@@ -71,9 +79,46 @@ def model_choices() -> list[ModelChoice]:
 
 
 def suggested(choices: Sequence[ModelChoice], volume: Volume) -> int:
-    """The place of the first model for the image's modality; 0 where there is none."""
-    fits = (n for n, one in enumerate(choices) if one.card.modality == volume.modality)
-    return next(fits, 0)
+    """The place of the model for the image's modality that differs least from it; 0 without one.
+
+    First a model of another part of the body than the image's is put behind, then one whose
+    training images had other voxels and sizes, along the more axes the further; the first of equals
+    is taken. A model that does not say what it was trained on differs along all of them.
+    """
+    fits = [n for n, one in enumerate(choices) if one.card.modality == volume.modality]
+    return min(fits, key=lambda n: _differences(choices[n].card, volume), default=0)
+
+
+def pointed(choices: Sequence[ModelChoice], volume: Volume | None) -> list[ModelChoice]:
+    """The models that outline what is pointed at in an image of that modality; none without one."""
+    found = []
+    for one in choices if volume is not None else ():
+        alone = sum(channel.required for channel in one.card.channels) == 1
+        if one.card.pointed is not None and alone and not missing(one.card, _alone(one, volume)):
+            found.append(one)
+    return found
+
+
+def to_point(card: Card, geometry: Geometry) -> str:
+    """What to do with a model that outlines what is pointed at; "" where it can run as it is.
+
+    It can on a crop, in whose middle the object is, and where it is no such model.
+    """
+    longest = max(n * mm for n, mm in zip(geometry.shape, geometry.spacing_mm, strict=True))
+    if card.pointed is None or longest <= card.pointed.largest_crop_mm:
+        return ""
+    what = " or ".join(one.name for one in card.classes)
+    return (
+        f"{card.name} outlines the {what} that you point at. Begin, then in Correct press Add by "
+        f"click with this model; or draw a box of at most {card.pointed.largest_crop_mm:g} mm with "
+        f"a {what} in its middle."
+    )
+
+
+def nothing_yet(card: Card, geometry: Geometry) -> Instances:
+    """The empty result that work with a model begins on which outlines what is pointed at."""
+    said = {"model": f"{card.name} {card.version} at clicks"}
+    return Instances(geometry, [], card.instance_classes, (), said)
 
 
 def missing(card: Card, given: Mapping[str, Volume | None]) -> str:
@@ -143,6 +188,30 @@ def state_in_words(state: JobState) -> str:
     if state.seconds_left is None:
         return count
     return f"{count}, {seconds_in_words(state.seconds_left)} left"
+
+
+def _alone(choice: ModelChoice, volume: Volume | None) -> Mapping[str, Volume | None]:
+    return {choice.card.channels[0].name: volume}
+
+
+def _differences(card: Card, volume: Volume) -> tuple[bool, int]:
+    """Whether an image is of another part of the body, and along how many axes its grid differs."""
+    said = re.sub("[^A-Z]", "", str(volume.meta.get("body_part") or "").upper())
+    own = card.body_part.upper()
+    names = {*re.findall("[A-Z]{4,}", own), *_WIDER_PARTS.get(own, ())}
+    is_other = bool(said) and not any(name in said for name in names)
+    if card.domain is None:
+        return is_other, 2 * len(volume.geometry.shape)
+    trained = card.domain
+    shown = Placement.of(volume.geometry).shown
+    spacing, axes = shown.spacing_mm, range(len(shown.shape))
+    ranges = [(spacing, trained.least_spacing_mm, trained.largest_spacing_mm)]
+    if card.pointed is None and card.localiser is None:  # those look at a part of any image
+        z, y, x = (n * mm for n, mm in zip(shown.shape, spacing, strict=True))
+        ranges.append(((z, y, x), trained.least_extent_mm, trained.largest_extent_mm))
+    return is_other, sum(
+        not low[n] <= value[n] <= high[n] for value, low, high in ranges for n in axes
+    )
 
 
 def _figures(path: Path) -> Mapping[str, Any]:

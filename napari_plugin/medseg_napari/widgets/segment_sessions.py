@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.errors import InputRefused
-from medseg.types import Volume
+from medseg.errors import InputRefused, MedsegError
+from medseg.types import Instances, Volume
 from medseg_napari.session import Session, find_session
 from medseg_napari.session.cases import initials
 from medseg_napari.session.store import Found
@@ -149,6 +149,17 @@ def resumed(offer: Offer, volume: Volume | None, written: str) -> Session:
         raise ValueError(offer.words)
     reader = initials(written) if written.strip() else own
     return Session.resume(volume, offer.folder, reader)
+
+
+def begun(
+    facts: LayerFacts, output: Instances, reader: str, folder: Path | None
+) -> tuple[Session, list[str]]:
+    """A session on objects of an image, and a line that says why it is not kept on the disk."""
+    source = session_source(facts)
+    try:
+        return Session.begin(facts.volume, output, reader, folder=folder, source=source), []
+    except MedsegError as error:
+        return Session.begin(facts.volume, output, reader), [str(error)]
 
 
 def offer_of(folder: Path, reader: str = "") -> Offer | None:

@@ -59,6 +59,7 @@ def test_unknown_classes_are_tissue_or_lesion_and_a_warning_names_them() -> None
     }
     assert [one.code for one in warnings] == ["class-without-code"]
     assert "class_3, spots" in warnings[0].detail
+    assert "medseg convert LABELS --source DICOM --codes FILE" in warnings[0].detail
 
 
 def test_given_codes_come_first() -> None:

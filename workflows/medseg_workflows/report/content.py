@@ -37,6 +37,7 @@ _OUTLIERS = {
     "count-outlier": ("lesion_count", "far more lesions than in other studies of this model"),
     "volume-outlier": ("lesion_volume_ml", "far more lesion volume than in other studies"),
 }
+_ASSUMED = "modality-assumed"
 _FENCE, _FEWEST = 3.0, 20
 _ORGANS_SHOWN = 6
 _OBJECT_COLUMNS = (
@@ -73,6 +74,7 @@ class Content:
     failures: Sequence[Reason]
     unselected: Sequence[Reason]
     warnings: Sequence[Reason]
+    assumed: Reason | None
     plots: Mapping[str, Sequence[Histogram]]
     models: Sequence[Setup]
     versions: Sequence[Setup]
@@ -90,6 +92,7 @@ def content_of(out: Path) -> Content:
     objects = {kind: _objects(out, name) for kind, name in OBJECTS.items()}
     told = _Told.of(out, studies)
     flags = _flags(studies)
+    warnings = _warnings(flags, told.warnings)
     totals = studies["state"].value_counts()
     return Content(
         totals={state: int(totals.get(state, 0)) for state in STATES},
@@ -98,7 +101,8 @@ def content_of(out: Path) -> Content:
         objects={kind: len(table) for kind, table in objects.items()},
         failures=_failures(quarantine),
         unselected=_unselected(studies),
-        warnings=_warnings(flags, told.warnings),
+        warnings=warnings,
+        assumed=next((one for one in warnings if one.code == _ASSUMED), None),
         plots=_plots(studies, objects),
         models=told.setups("model"),
         versions=told.setups("versions"),
