@@ -7,14 +7,16 @@
 made by. Every nodule is segmented three times: its crop as the whole image; with a click in the
 middle of the true mask's box; and with clicks half a radius away from there, in random directions,
 where the radius is that of a ball of the nodule's volume. Beside it stands what a threshold gives
-whose value was chosen on the training part: the connected part nearest to the middle. Last, a crop
-is pasted into a CT of 512 × 512 × 300 voxels, and the seconds and the memory of a click are taken.
+whose value was chosen on the training part: the connected part nearest to the middle. Last, every
+tenth crop is pasted into a CT of 512 × 512 × 300 voxels, and the seconds and the memory of a click
+are taken.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +49,7 @@ THRESHOLDS_HU = (-700, -600, -500, -400, -300, -200)
 TRAINING_CASES = 150
 CT_SHAPE = (300, 512, 512)
 LUNG_HU, LUNG_SD_HU = -850.0, 30.0
-ROUNDS = 5
+ROUNDS, EVERY = 3, 10
 
 
 def truth_mask(case: LoadedCase) -> Mask:
@@ -189,34 +191,55 @@ def ct_around(volume: Volume) -> tuple[Volume, NDArray[np.float64]]:
 
 CLICK = """
 import json, statistics, sys, time
-from pathlib import Path
 import medseg
 from model_nodules import ROUNDS, ct_around
 from timing import extra_memory_mb, resident_mb
-model = medseg.load_model(sys.argv[1])
-ct, point = ct_around(medseg.read(sys.argv[2], modality="CT", unit="HU"))
-click = lambda: medseg.segment(ct, model, at=point.tolist(), device="cpu")
-extra = extra_memory_mb(click)
-seconds = []
-for _ in range(ROUNDS):
-    began = time.perf_counter()
-    found = click()
-    seconds.append(time.perf_counter() - began)
-print(json.dumps({
-    "objects": len(found.items),
-    "seconds": statistics.median(seconds),
-    "extra MB": extra,
-    "process MB": resident_mb()[1],
-    "CT MB": ct.array.nbytes / 1e6,
-}))
+model, rows = medseg.load_model(sys.argv[1]), []
+for image in sys.argv[2:]:
+    ct, point = ct_around(medseg.read(image, modality="CT", unit="HU"))
+    click = lambda: medseg.segment(ct, model, at=point.tolist(), device="cpu")
+    extra = extra_memory_mb(click)
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        found = click()
+        seconds.append(time.perf_counter() - began)
+    length = found.provenance["windows"]["shape_zyx"][0] * model.card.spacing_mm[0]
+    rows.append({
+        "region": length,
+        "objects": len(found.items),
+        "seconds": statistics.median(seconds),
+        "extra MB": extra,
+        "process MB": resident_mb()[1],
+    })
+print(json.dumps({"clicks": rows}))
 """
 
 
-def whole_ct_row(package: Path, image: Path) -> Row:
-    """A click in a whole CT, in a process of its own: seconds once loaded, and memory."""
-    answer = in_fresh_process(CLICK, str(package), str(image))
+def whole_ct_rows(package: Path, images: Sequence[Path]) -> list[Row]:
+    """Clicks in whole CT, in a process of its own: seconds once loaded, and memory.
+
+    All first, then by the length of the region that the nodule asked for.
+    """
+    answers = in_fresh_process(CLICK, str(package), *map(str, images))["clicks"]
     shape = " × ".join(str(length) for length in reversed(CT_SHAPE))
-    return {"what": f"a click in {shape} voxels", **answer}
+    memory = {name: max(one[name] for one in answers) for name in ("extra MB", "process MB")}
+    rows = [{**clicks_row(f"a click in {shape} voxels", answers), **memory}]
+    for length in sorted({one["region"] for one in answers}):
+        those = [one for one in answers if one["region"] == length]
+        rows.append(clicks_row(f"of them, in a region of {length:.0f} mm", those))
+    return rows
+
+
+def clicks_row(what: str, answers: Sequence[Row]) -> Row:
+    """The figures of some clicks."""
+    return {
+        "what": what,
+        "nodules": len(answers),
+        "objects": sum(one["objects"] for one in answers),
+        "median seconds": statistics.median(one["seconds"] for one in answers),
+        "slowest seconds": max(one["seconds"] for one in answers),
+    }
 
 
 def tables(data: Path, packages: Path | None, part: str = "held_out") -> dict[str, list[Row]]:
@@ -231,8 +254,8 @@ def tables(data: Path, packages: Path | None, part: str = "held_out") -> dict[st
     found = crop_tables(medseg.load_model(str(package)), cases)
     title = f"above {threshold:g} HU, the part nearest to the middle"
     found["crops"].append(summary(title, baseline))
-    image = next(iter(getattr(split, part)[0].images.values()))
-    found["whole CT"] = [whole_ct_row(package, image)]
+    every = getattr(split, part)[::EVERY]
+    found["whole CT"] = whole_ct_rows(package, [next(iter(one.images.values())) for one in every])
     return found
 
 
@@ -249,7 +272,12 @@ def missed(found: dict[str, list[Row]]) -> list[str]:
             crops["median absolute volume error"] <= VOLUME_BAR,
         ),
         ("Dice lost half a radius off", lost, CLICK_BAR, lost <= CLICK_BAR),
-        ("seconds of a click", whole["seconds"], SECONDS_BAR, whole["seconds"] <= SECONDS_BAR),
+        (
+            "seconds of the slowest click",
+            whole["slowest seconds"],
+            SECONDS_BAR,
+            whole["slowest seconds"] <= SECONDS_BAR,
+        ),
         ("MB of a click", whole["extra MB"], MEGABYTES_BAR, whole["extra MB"] <= MEGABYTES_BAR),
     ]
     return [f"{name}: {got:.3f}, bar {bar:g}" for name, got, bar, met in judged if not met]

@@ -84,7 +84,7 @@ def instances_of(folder: Path) -> tuple[Any, Any]:
 
 
 class Bare:
-    """napari with the layers alone: what the panels are compared with."""
+    """napari with the layers alone, two lines too: what the panels are compared with."""
 
     def __init__(self, plan: Plan) -> None:
         folder = Path(plan.folder)
@@ -96,7 +96,7 @@ class Bare:
         self.colors |= dict.fromkeys(range(1, last), "red") | {last: "blue"}
 
     def open(self) -> tuple[Window, Found]:
-        """A window with both layers, and the seconds until it is drawn."""
+        """A window with the layers, and the seconds until it is drawn."""
         labels = np.load(Path(self.plan.folder) / "labels.npy")
         began = self.plan.clock.now()
         window = Window(self.plan.clock)
@@ -104,6 +104,12 @@ class Bare:
         window.viewer.add_image(self.image, contrast_limits=(-160, 240), multiscale=False, **place)
         window.layer = window.viewer.add_labels(
             labels, colormap=self.colors, opacity=0.6, multiscale=False, **place
+        )
+        low, high = np.array([[0.3, 0.3], [0.7, 0.7]]) * labels.shape[1:]
+        ends = np.array([[low, high], [[low[0], high[1]], [high[0], low[1]]]])
+        middle = np.full((2, 2, 1), labels.shape[0] // 2)
+        window.viewer.add_shapes(
+            list(np.concatenate([middle, ends], axis=2)), shape_type="line", name="lines", **place
         )
         window.settle(lambda: window.paints > 0)
         return window, {"start": window.now() - began}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.compiled import compiled
+from medseg.measurement.pairs import common_part, meeting_boxes
 from medseg.types import Box, Instance, Instances
 
 
@@ -23,7 +24,11 @@ def volumes_ml(instances: Instances) -> NDArray[np.float64]:
 
 def boxes(instances: Instances) -> NDArray[np.int64]:
     """Box of each instance, (N, 6): z start, z stop, y start, y stop, x start, x stop."""
-    ends = [[end for part in item.box for end in (part.start, part.stop)] for item in instances]
+    return _ends(instances.items)
+
+
+def _ends(items: Sequence[Instance]) -> NDArray[np.int64]:
+    ends = [[end for part in item.box for end in (part.start, part.stop)] for item in items]
     return np.asarray(ends, dtype=np.int64).reshape(-1, 6)
 
 
@@ -90,6 +95,18 @@ def union(items: Iterable[Instance]) -> tuple[Box, NDArray[np.bool_]] | None:
 
 
 def union_voxels(items: Iterable[Instance]) -> int:
-    """Voxels that at least one of the masks holds."""
-    merged = union(items)
-    return 0 if merged is None else int(np.count_nonzero(merged[1]))
+    """Voxels that at least one of the masks holds.
+
+    Of each mask those count that none before it holds, so that masks which lie far apart take no
+    room between them.
+    """
+    members = list(items)
+    ends = _ends(members)
+    left = [one.mask for one in members]
+    for n, m in meeting_boxes(ends, ends).tolist():
+        if m < n:
+            own, theirs = common_part(members[n].box, members[m].box)
+            if left[n] is members[n].mask:
+                left[n] = members[n].mask.copy()
+            left[n][own] &= ~members[m].mask[theirs]
+    return sum(int(np.count_nonzero(mask)) for mask in left)
