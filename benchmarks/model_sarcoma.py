@@ -161,7 +161,7 @@ def cross_validated(name: str, data: Path, packages: Path) -> list[Row]:
     recipe, root = shipped_recipe(name), data / FOLDERS[name]
     rows = []
     for number in range(1, len(recipe.data.folds) + 1):
-        model = medseg.load_model(fold_package(packages, shipped_recipe(name), number))
+        model = medseg.load_model(fold_package(packages, recipe, number))
         plan = recipe.fold(number)
         for case in split_cases(plan.data, list_cases(plan, root)).held_out:
             loaded = load_case(case, plan)
@@ -178,10 +178,10 @@ def compared(case: str, found: Instances, truth: Instances) -> Row:
 
 def dicom_row(name: str, data: Path, packages: Path) -> Row:
     """The DICOM series of a patient against its contours, by the package that does not know it."""
-    folds = shipped_recipe(name).data.folds
-    number = next(n for n, fold in enumerate(folds, start=1) if DICOM_PATIENT in fold)
+    recipe = shipped_recipe(name)
+    number = next(n for n, fold in enumerate(recipe.data.folds, start=1) if DICOM_PATIENT in fold)
     folder = data / "dicom" / DICOM[name]
-    model = medseg.load_model(fold_package(packages, shipped_recipe(name), number))
+    model = medseg.load_model(fold_package(packages, recipe, number))
     found = medseg.segment(medseg.read(folder), model, device="cpu")
     truth = read_rtstruct(folder / "RS.dcm", read_source(folder))
     return {"fold": number, **compared(DICOM_PATIENT, found, truth)}

@@ -19,7 +19,7 @@ from medseg.editing.shaping import (
     remove_small_parts,
     smooth,
 )
-from medseg.editing.slices import interpolate_slices
+from medseg.editing.slices import interpolate_slices, slice_gaps
 from medseg.editing.strokes import erase, paint, paint_new
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "paint",
     "paint_new",
     "remove_small_parts",
+    "slice_gaps",
     "smooth",
     "split_at_points",
     "split_parts",

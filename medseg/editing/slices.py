@@ -13,6 +13,13 @@ from medseg.measurement.lattice import facing_steps
 from medseg.types import Geometry, Instance
 
 
+def slice_gaps(item: Instance, axis: int) -> list[tuple[int, int]]:
+    """The slices of the crop across `axis` before and after each run of empty ones between."""
+    check_axis(axis)
+    painted = np.flatnonzero(np.moveaxis(item.mask, axis, 0).any(axis=(1, 2))).tolist()
+    return [(low, high) for low, high in pairwise(painted) if high - low > 1]
+
+
 def interpolate_slices(item: Instance, geometry: Geometry, axis: int) -> Instance:
     """The object with the empty slices across `axis` between its slices filled.
 
@@ -25,9 +32,7 @@ def interpolate_slices(item: Instance, geometry: Geometry, axis: int) -> Instanc
 
     Raises ValueError where no slice is empty, or outlines do not overlap enough to lead over.
     """
-    check_axis(axis)
-    painted = np.flatnonzero(np.moveaxis(item.mask, axis, 0).any(axis=(1, 2))).tolist()
-    gaps = [(low, high) for low, high in pairwise(painted) if high - low > 1]
+    gaps = slice_gaps(item, axis)
     if not gaps:
         msg = (
             f"object {item.id} has no empty slice between two painted ones along axis {axis}: "

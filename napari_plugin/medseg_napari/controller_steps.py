@@ -140,8 +140,7 @@ def interpolate(session: Session, number: int, axis: int) -> Edit:
     """The empty slices across an axis of the image between painted ones, filled."""
     geometry, item = session.instances.geometry, session.instance(number)
     plane = plane_across(geometry, axis)
-    painted = np.flatnonzero(item.mask.any(axis=tuple({0, 1, 2} - {axis})))
-    if (np.diff(painted) == 1).all():
+    if not editing.slice_gaps(item, axis):
         msg = (
             f"{item.kind} {number} has no empty {plane} slice between two painted ones: "
             "paint two slices that are apart, or turn to another plane"

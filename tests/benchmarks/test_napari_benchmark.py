@@ -69,7 +69,9 @@ def test_bars_are_told_by_the_worst_case(load: Load, monkeypatch, capsys, tmp_pa
     assert "NOT MET" in extra  # 400 MB where the labels of 48³ voxels take none to speak of
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="a missing DISPLAY is told on Linux alone"
+)
 def test_without_a_screen_it_says_how_to_have_one(load: Load, monkeypatch, capsys) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.setattr(sys, "argv", ["napari_panels.py"])

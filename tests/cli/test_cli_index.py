@@ -75,7 +75,9 @@ def test_converting_keeps_and_uses_no_index(
     assert len(opened) == 4
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="XDG_CACHE_HOME")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows keeps caches elsewhere than XDG_CACHE_HOME says"
+)
 def test_a_relative_cache_folder_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     folder = index_folder()

@@ -92,13 +92,23 @@ def test_two_clicks_split_and_one_click_adds(panel_of, window, qtbot) -> None:
     agree(work)
 
 
-def test_a_heavy_step_runs_beside_the_interface(panel_of, window, qtbot, monkeypatch) -> None:
-    monkeypatch.setattr(steps, "HEAVY_VOXELS", 1)
-    work = bound(window)
-    panel = panel_of()
-    work.select([12])
-    press(qtbot, panel.shape.buttons["grow"])
-    assert panel.runner.busy
+@pytest.fixture
+def begun_step(panel_of, window, qtbot, monkeypatch):
+    """Presses a button of Shape with lesion 12 chosen, whose step is a heavy one."""
+
+    def begin(button: str):
+        monkeypatch.setattr(steps, "HEAVY_VOXELS", 1)
+        work, panel = bound(window), panel_of()
+        work.select([12])
+        press(qtbot, panel.shape.buttons[button])
+        assert panel.runner.busy
+        return work, panel
+
+    return begin
+
+
+def test_a_heavy_step_runs_beside_the_interface(begun_step, qtbot) -> None:
+    work, panel = begun_step("grow")
     assert not panel.shape.isEnabled()
     qtbot.waitUntil(lambda: not panel.runner.busy)
     assert work.session.undo_name == "Grow lesion 12 by 2 mm"
@@ -106,13 +116,8 @@ def test_a_heavy_step_runs_beside_the_interface(panel_of, window, qtbot, monkeyp
     agree(work)
 
 
-def test_what_a_heavy_step_refuses_is_said(panel_of, window, qtbot, monkeypatch) -> None:
-    monkeypatch.setattr(steps, "HEAVY_VOXELS", 1)
-    work = bound(window)
-    panel = panel_of()
-    work.select([12])
-    press(qtbot, panel.shape.buttons["interpolate"])
-    assert panel.runner.busy
+def test_what_a_heavy_step_refuses_is_said(begun_step, qtbot) -> None:
+    work, panel = begun_step("interpolate")
     qtbot.waitUntil(lambda: not panel.runner.busy)
     assert "lesion 12 has no empty axial slice" in panel.message.text()
     assert work.session.undo_name is None

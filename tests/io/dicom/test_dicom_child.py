@@ -136,7 +136,7 @@ def test_a_child_that_hangs_is_ended_after_its_time(
     assert time.perf_counter() - began < 20
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by RLIMIT_AS on Linux alone")
 def test_a_child_gets_no_more_memory_than_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +177,9 @@ decoder_process.main()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_CPU")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="processor time is limited by RLIMIT_CPU on Linux alone"
+)
 def test_a_decoder_that_never_ends_is_ended_after_its_time_of_the_processor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +189,9 @@ def test_a_decoder_that_never_ends_is_ended_after_its_time_of_the_processor(
         other.decode(b"", "jpeg", (10, 9), 2)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_CORE")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="core files are limited by RLIMIT_CORE on Linux alone"
+)
 def test_a_decoder_that_crashes_leaves_no_image_of_its_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +202,7 @@ def test_a_decoder_that_crashes_leaves_no_image_of_its_memory(
     assert seen.read_text() == "(0, 0)"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by RLIMIT_AS on Linux alone")
 def test_the_limit_of_memory_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = importlib.import_module("resource")
     limits: list[tuple[int, tuple[int, int]]] = []
