@@ -2,7 +2,7 @@
 
     python benchmarks/batch.py [--parts workers loop scale] [--busy-studies 40] [--busy 0.5]
         [--studies 40] [--starts 4] [--rounds 2] [--sizes 10000 100000] [--dicom-sizes 1000 10000]
-        [--folder /somewhere]
+        [--scale-rounds 5] [--folder /somewhere]
 
 workers: studies a second with one and two workers, in turn, on work that keeps one core busy
 (`--busy` seconds of the processor) and on small DICOM studies with `phantom-lesions`, from a
@@ -18,7 +18,9 @@ loop: the commands `medseg batch` and `medseg segment` on the same small studies
 the batch are those of an hour that holds its start and its end too.
 
 scale: all studies are there as files and are looked into; results are made by hand, the tables of
-20 phantoms in turn. Memory is that over a process that has loaded medseg (Linux).
+20 phantoms in turn. Each round measures all sizes in turn, and growth is told of each round, since
+a shared machine's speed changes by the minute. Memory is that over a process that has loaded
+medseg (Linux).
 """
 
 from __future__ import annotations
@@ -243,31 +245,39 @@ def pace_s(out: Path) -> float:
     return (ends[-1] - ends[0]).total_seconds() / (len(ends) - 1)
 
 
-def print_scale(sizes: Sequence[int], dicom_sizes: Sequence[int], folder: str | None) -> None:
+def print_scale(
+    sizes: Sequence[int], dicom_sizes: Sequence[int], rounds: int, folder: str | None
+) -> None:
     """A row for each kind of studies, step and size; growth from the first size to the last."""
-    found: dict[str, list[Cost]] = {}
+    found: dict[str, dict[int, list[Cost]]] = {}
     for what, counts in (("image files", sizes), ("DICOM", dicom_sizes)):
-        for count in counts:
-            with tempfile.TemporaryDirectory(dir=folder) as name:
-                for step, cost in costs(what, count, Path(name)).items():
-                    found.setdefault(f"{step}, {what}", []).append(cost)
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            for step, mine in costs(what, counts, Path(name), rounds).items():
+                found[f"{step}, {what}"] = mine
     heads = ("studies", "clock s", "processor s", "ms a study", "extra MB", "kB a study")
-    print(f"\n{'':<28}", *[f"{name:>11}" for name in heads])
+    print(f"\n{f'median of {rounds} rounds':<28}", *[f"{name:>11}" for name in heads])
     for title, mine in found.items():
-        for cost in mine:
-            each_ms, each_kb = (
-                1e3 * cost.processor_s / cost.studies,
-                1e3 * cost.extra_mb / cost.studies,
-            )
+        for count, samples in mine.items():
+            clock_s, processor_s, extra_mb = map(statistics.median, zip(*samples, strict=True))
+            each_ms, each_kb = 1e3 * processor_s / count, 1e3 * extra_mb / count
             print(
-                f"{title:<28} {cost.studies:>11} {cost.clock_s:>11.1f} {cost.processor_s:>11.1f}"
-                f" {each_ms:>11.2f} {cost.extra_mb:>11.0f} {each_kb:>11.2f}"
+                f"{title:<28} {count:>11} {clock_s:>11.1f} {processor_s:>11.1f}"
+                f" {each_ms:>11.2f} {extra_mb:>11.0f} {each_kb:>11.2f}"
             )
-        for name, field in (("processor's seconds", "processor_s"), ("memory", "extra_mb")):
-            grown = getattr(mine[-1], field) / max(getattr(mine[0], field), 1e-9)
-            a_study = grown / (mine[-1].studies / mine[0].studies)
-            print(f"  {name}: a study takes {a_study:.2f} times as much", end="  ")
-            print(verdict(a_study, MOST_GROWTH, at_least=False))
+        print_growth(mine)
+
+
+def print_growth(costs_by_count: dict[int, list[Cost]]) -> None:
+    """How many times as much a study takes of the most as of the fewest, round by round."""
+    fewest, *_, most = costs_by_count
+    for name, field in (("processor's seconds", "processor_s"), ("memory", "extra_mb")):
+        of, over = (
+            [getattr(cost, field) / count for cost in costs_by_count[count]]
+            for count in (most, fewest)
+        )
+        grown = [more / max(less, 1e-9) for more, less in zip(of, over, strict=True)]
+        print(f"  {name}: a study takes {spread(grown, '.2f')} times as much", end="  ")
+        print(verdict(statistics.median(grown), MOST_GROWTH, at_least=False))
 
 
 def _arguments() -> argparse.Namespace:
@@ -282,6 +292,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--sizes", type=int, nargs="+", default=(10_000, 100_000))
     parser.add_argument("--dicom-sizes", type=int, nargs="+", default=(1000, 10_000))
+    parser.add_argument("--scale-rounds", type=int, default=5, help="through the sizes, in turn")
     parser.add_argument("--folder", help="where temporary folders are made")
     return parser.parse_args()
 
@@ -306,7 +317,7 @@ def main() -> None:
         if "loop" in asked.parts:
             print_loop(root, folder, asked.starts)
     if "scale" in asked.parts:
-        print_scale(asked.sizes, asked.dicom_sizes, asked.folder)
+        print_scale(asked.sizes, asked.dicom_sizes, asked.scale_rounds, asked.folder)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -48,9 +48,8 @@ print(json.dumps(batch_scale.once(*sys.argv[1:])))
 
 
 class Cost(NamedTuple):
-    """What a step took for so many studies: seconds by the clock and of the processor, memory."""
+    """What a step took: seconds by the clock and of the processor, and memory."""
 
-    studies: int
     clock_s: float
     processor_s: float
     extra_mb: float
@@ -146,17 +145,34 @@ def once(step: str, root: str, out: str) -> dict[str, float]:
     return {"clock_s": clock_s, "processor_s": processor_s, "extra_mb": extra_mb}
 
 
-def costs(what: str, count: int, folder: Path) -> dict[str, Cost]:
-    """What each step takes for `count` studies of a kind, which are made in `folder` first."""
-    root, out = folder / "root", folder / "out"
-    {"image files": make_files, "DICOM": make_dicom}[what](root, count)
-    found = {"scan and plan": _cost("scan and plan", count, root, out)}
+def costs(
+    what: str, counts: Sequence[int], folder: Path, rounds: int
+) -> dict[str, dict[int, list[Cost]]]:
+    """What each step takes for each number of studies of a kind, which are made in `folder`.
+
+    Every round goes through the numbers in turn: how fast a shared machine is changes by the
+    minute, so only what is measured side by side is compared.
+    """
+    make = {"image files": make_files, "DICOM": make_dicom}[what]
+    roots = {count: folder / str(count) / "root" for count in counts}
+    for count, root in roots.items():
+        make(root, count)
+    found = {"scan and plan": _in_turn("scan and plan", roots, rounds, lambda n: f"out-{n}")}
     if what == "image files":
-        fill(out)
-        found |= {step: _cost(step, count, root, out) for step in ("collect", "report")}
+        for root in roots.values():
+            fill(root.with_name("out-0"))
+        for step in ("collect", "report"):
+            found[step] = _in_turn(step, roots, rounds, lambda _: "out-0")
     return found
 
 
-def _cost(step: str, count: int, root: Path, out: Path) -> Cost:
-    print(f"{step} of {count} ...", file=sys.stderr, flush=True)
-    return Cost(count, **in_fresh_process(ONCE, step, str(root), str(out)))
+def _in_turn(
+    step: str, roots: Mapping[int, Path], rounds: int, out_of: Callable[[int], str]
+) -> dict[int, list[Cost]]:
+    found: dict[int, list[Cost]] = {count: [] for count in roots}
+    for n in range(rounds):
+        for count, root in roots.items():
+            print(f"{step} of {count}, round {n + 1} ...", file=sys.stderr, flush=True)
+            out = root.with_name(out_of(n))
+            found[count].append(Cost(**in_fresh_process(ONCE, step, str(root), str(out))))
+    return found
