@@ -45,7 +45,7 @@ from medseg_workflows import BatchOptions, Local, run_batch
 from medseg_workflows.ledger import AUDIT, read_records
 from medseg_workflows.progress import Screen, Tally
 from medseg_workflows.run import WINDOW
-from timing import BENCHMARKS, machine, spread, verdict
+from timing import BENCHMARKS, machine, ratios, spread, verdict
 
 PARTS = ("workers", "loop", "scale")
 LEAST_GAIN, MOST_OVERHEAD_S, LEAST_LOOPS, MOST_GROWTH = 1.8, 0.15, 5.0, 1.2
@@ -272,10 +272,10 @@ def print_growth(costs_by_count: dict[int, list[Cost]]) -> None:
     fewest, *_, most = costs_by_count
     for name, field in (("processor's seconds", "processor_s"), ("memory", "extra_mb")):
         of, over = (
-            [getattr(cost, field) / count for cost in costs_by_count[count]]
+            [max(getattr(cost, field), 1e-9) / count for cost in costs_by_count[count]]
             for count in (most, fewest)
         )
-        grown = [more / max(less, 1e-9) for more, less in zip(of, over, strict=True)]
+        grown = ratios(of, over)
         print(f"  {name}: a study takes {spread(grown, '.2f')} times as much", end="  ")
         print(verdict(statistics.median(grown), MOST_GROWTH, at_least=False))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from medseg.compiled import compiled
 from medseg.measurement.lattice import facing_steps
-from medseg.types import Geometry, Instance
+from medseg.types import Geometry, Instance, boxes_apart
 
 SAME = 1e-9
 """Squared distances that differ by less than this part of them are equal: the lowest id counts."""
@@ -116,11 +116,21 @@ def _straight(geometry: Geometry) -> NDArray[np.float64]:
 def _border_of(item: Instance, steps: NDArray[np.int64]) -> NDArray[np.int64]:
     """Indices (n, 3) in the grid of the mask's voxels that miss a neighbour at one of `steps`."""
     margin = int(np.abs(steps).max())
-    depth, height, width = (length + 2 * margin for length in item.mask.shape)
+    first_z, first_y, first_x = (part.start - margin for part in item.box)
+    found = []
+    for z, y, x in boxes_apart(item.mask, planes=margin):
+        corner = np.array([first_z + z.start, first_y + y.start, first_x + x.start])
+        found.append(_border_in(item.mask[z, y, x], steps, margin, corner))
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def _border_in(
+    mask: NDArray[np.bool_], steps: NDArray[np.int64], margin: int, corner: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    depth, height, width = (length + 2 * margin for length in mask.shape)
     padded = np.zeros((depth, height, width), dtype=np.uint8)  # np.pad takes ten times as long
-    padded[margin:-margin, margin:-margin, margin:-margin] = item.mask
+    padded[margin:-margin, margin:-margin, margin:-margin] = mask
     offsets = steps @ np.array([height * width, width, 1])
-    corner = np.array([part.start - margin for part in item.box])
     return _border(padded, offsets, margin, corner)
 
 

@@ -24,6 +24,9 @@ from medseg.types import Instances, tight_box
 _SAME_AXES = 1e-6
 """Axes of a slice are equal, or square, within this: the noise of single-precision affines."""
 
+_MANY = 2**18
+"""From so many voxels on slices without one are left out: parts of an object may lie far apart."""
+
 _Floats = NDArray[np.float64]
 
 
@@ -116,7 +119,13 @@ def _diameters(
     gram = _gram(steps_mm[:, plane])
     rows = np.empty((len(masks), FIELDS))
     for row, mask in zip(rows, masks, strict=True):
-        search(np.ascontiguousarray(mask.transpose(order)).view(np.uint8), gram, row)
+        stack = mask.transpose(order)
+        if mask.size < _MANY:
+            search(np.ascontiguousarray(stack).view(np.uint8), gram, row)
+        else:
+            filled = np.flatnonzero(stack.any(axis=(1, 2)))
+            search(np.ascontiguousarray(stack[filled]).view(np.uint8), gram, row)
+            row[SLICE] = filled[int(row[SLICE])]
     slices = rows[:, SLICE] + starts_zyx[:, axis]
     ends = np.empty((2, len(masks), 2, 3))
     ends[..., axis] = slices[:, None]

@@ -11,7 +11,7 @@ from medseg.measurement.gaps import borders, nearest_among
 from medseg.measurement.pairs import meeting_boxes, share_a_voxel
 from medseg.measurement.parts import Connectivity, check_connectivity, labelled_parts
 from medseg.measurement.size import boxes
-from medseg.types import Instance, Instances
+from medseg.types import Instance, Instances, boxes_apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ def component_counts(instances: Instances, *, connectivity: Connectivity = 26) -
 def _parts(item: Instance, connectivity: Connectivity) -> int:
     if item.mask.all():  # a full box, often of one voxel
         return 1
-    return labelled_parts(item.mask, connectivity)[1]
+    return sum(labelled_parts(item.mask[box], connectivity)[1] for box in boxes_apart(item.mask))
 
 
 def nearest_lesions(instances: Instances) -> NearestLesions:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medseg.compiled import compiled
 from medseg.measurement.pairs import common_part, meeting_boxes
-from medseg.types import Box, Instance, Instances
+from medseg.types import Box, Instance, Instances, boxes_apart
 
 
 def voxel_counts(instances: Instances) -> NDArray[np.int64]:
@@ -36,9 +36,18 @@ def centroids_lps_mm(instances: Instances) -> NDArray[np.float64]:
     """Mean position of each instance's voxel centres in LPS millimetres, (N, 3) as (x, y, z)."""
     index = np.empty((len(instances), 3), dtype=np.float64)
     for row, item in zip(index, instances.items, strict=True):
-        voxels = np.ascontiguousarray(item.mask).view(np.uint8)
-        voxels.flags.writeable = False  # always, so that one compiled version does
-        count, z, y, x = _index_sums(voxels)
+        count = z = y = x = 0
+        for box in boxes_apart(item.mask):
+            voxels = np.ascontiguousarray(item.mask[box]).view(np.uint8)
+            voxels.flags.writeable = False  # always, so that one compiled version does
+            more, sum_z, sum_y, sum_x = _index_sums(voxels)
+            first_z, first_y, first_x = (part.start for part in box)
+            count += more
+            z, y, x = (
+                z + sum_z + first_z * more,
+                y + sum_y + first_y * more,
+                x + sum_x + first_x * more,
+            )
         corner = (part.start for part in item.box)
         row[:] = [start + total / count for start, total in zip(corner, (z, y, x), strict=True)]
     return instances.geometry.index_to_world(index)

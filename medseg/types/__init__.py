@@ -3,6 +3,7 @@
 Arrays are indexed (z, y, x); the world is LPS millimetres, (x, y, z), as in DICOM.
 """
 
+from medseg.types.apart import boxes_apart, item_boxes
 from medseg.types.geometry import (
     Axes,
     Box,
@@ -40,7 +41,9 @@ __all__ = [
     "Volume",
     "as_labels",
     "box_inside",
+    "boxes_apart",
     "check_box",
+    "item_boxes",
     "label_boxes",
     "reoriented_array",
     "tight_box",

@@ -237,9 +237,9 @@ class Controller:
             self.objects.selected_label = item.id
 
     def _on_change(self, change: Change) -> None:
-        if change.box is not None:
+        if change.boxes:
             self._make_room()
-            redraw(self.objects, self.session.instances, change.box)
+            redraw(self.objects, self.session.instances, *change.boxes)
         self._recolor()
         self._show_current()
         self._tell("change")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medseg.types import Box, Instance
+from medseg.types import Box, Instance, box_inside, item_boxes
 from medseg_napari.controller_keys import bind_undo
 from medseg_napari.view.adapter import forget_strokes
 from medseg_napari.view.facts import placement_keywords
@@ -32,7 +32,7 @@ class CurrentLayer:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        self._box: Box | None = None
+        self._boxes: list[Box] = []
         self._item: Instance | None = None
         self.layer: Labels | None = None
 
@@ -42,13 +42,16 @@ class CurrentLayer:
             return
         layer = self._there()
         self._item = item
-        if self._box is not None:
-            layer.data[self._box] = 0
-            self._box = None
+        for shown_box in self._boxes:
+            layer.data[shown_box] = 0
+        self._boxes = []
         if item is not None:
-            self._box = self._controller.placement.shown_box(item.box)
-            mask = self._controller.placement.shown_mask(item.mask)
-            layer.data[self._box][mask] = item.id
+            placement = self._controller.placement
+            for box in item_boxes([item]):
+                shown_box = placement.shown_box(box)
+                mask = placement.shown_mask(item.mask[box_inside(box, item.box)])
+                layer.data[shown_box][mask] = item.id
+                self._boxes.append(shown_box)
             layer.selected_label = item.id
         forget_strokes(layer)
         layer.refresh()
@@ -64,12 +67,12 @@ class CurrentLayer:
 
     def forget(self) -> None:
         """The layer was taken away by hand; the next object gets a new one."""
-        self.layer, self._box, self._item = None, None, None
+        self.layer, self._boxes, self._item = None, [], None
 
     def close(self, viewer: ViewerModel) -> None:
         """Take the layer away."""
         viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
-        layer, self.layer, self._box, self._item = self.layer, None, None, None
+        layer, self.layer, self._boxes, self._item = self.layer, None, [], None
         if layer is not None and layer in viewer.layers:
             viewer.layers.remove(layer)
 
@@ -78,7 +81,7 @@ class CurrentLayer:
             return self.layer
         controller, viewer = self._controller, self._controller.viewer
         active = viewer.layers.selection.active
-        self._box, self._item = None, None
+        self._boxes, self._item = [], None
         self.layer = viewer.add_labels(
             np.zeros(controller.placement.shown.shape, dtype=np.uint16),
             name=NAME,

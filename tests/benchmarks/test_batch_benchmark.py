@@ -71,6 +71,16 @@ def test_a_small_scale_collects_every_study(load: Load, tmp_path: Path) -> None:
     assert len((out / "lesions.csv").read_text().splitlines()) > 8
 
 
+def test_growth_is_told_of_each_round(load: Load, capsys) -> None:
+    batch = load("batch")
+    few = [batch.Cost(1.0, 1.0, 10.0), batch.Cost(2.0, 2.0, 10.0), batch.Cost(1.0, 1.0, 10.0)]
+    many = [batch.Cost(1.0, 11.0, 50.0), batch.Cost(1.0, 26.0, 50.0), batch.Cost(1.0, 14.0, 50.0)]
+    batch.print_growth({10: few, 100: many})
+    seconds, memory = capsys.readouterr().out.splitlines()
+    assert "1.30 [1.10-1.40] times as much  NOT MET" in seconds  # side by side, not 13 over 1
+    assert "0.50 [0.50-0.50] times as much  met" in memory
+
+
 @pytest.mark.slow
 def test_a_small_run_prints_each_bar_of_workers(run, monkeypatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # given back afterwards

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from medseg.types import Instance, InstanceClass, Instances, check_box
-from medseg_napari.session.edits import Change, Edit, box_around
+from medseg.types import Instance, InstanceClass, Instances, check_box, item_boxes
+from medseg_napari.session.edits import Change, Edit
 from medseg_napari.session.history import Entry, History
 from medseg_napari.session.packing import PackedInstance
 from medseg_napari.session.review import NOTHING_SAID, Review
@@ -139,8 +139,8 @@ class Document:
         now = [self.items.get(number) for number in wanted]
         if wanted:
             self._instances = None
-        box = box_around([*was, *now])
-        return Change(entry.name, entry.operation, tuple(wanted), tuple(reviews), box)
+        boxes = item_boxes(item for item in (*was, *now) if item is not None)
+        return Change(entry.name, entry.operation, tuple(wanted), tuple(reviews), tuple(boxes))
 
     def _put(self, number: int, packed: PackedInstance | None, ready: Instance | None) -> None:
         if packed is None:

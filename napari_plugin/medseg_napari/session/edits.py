@@ -65,14 +65,14 @@ class Edit:
 class Change:
     """What a step, its undo or its redo did: whose masks or classes, whose reviews, and where.
 
-    `box` is around all masks before and after, None where no instance was touched.
+    `boxes` are disjoint and hold all masks before and after; none where no instance was touched.
     """
 
     name: str
     operation: str
     ids: tuple[int, ...]
     review_ids: tuple[int, ...]
-    box: Box | None
+    boxes: tuple[Box, ...]
 
 
 def box_around(items: Iterable[Instance | None]) -> Box | None:

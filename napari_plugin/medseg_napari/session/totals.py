@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.measurement.size import union_voxels
-from medseg.types import Box, Instance, Instances, Kind
-from medseg_napari.session.edits import box_around
+from medseg.types import Box, Instance, Instances, Kind, item_boxes
 from medseg_napari.session.packing import lengths
 
 _MANY = 500
@@ -79,11 +78,11 @@ class UnionCounter:
         members = self._members[name]
         if before is not None:
             del members[number]
-        box = box_around([before, after]) if name in self._voxels else None
-        if box is not None:
-            others = [members[other] for other in self._near[name].ids(box) if other in members]
-            base = _covered(others, box)
-            self._voxels[name] += _added(base, after, box) - _added(base, before, box)
+        if name in self._voxels:
+            for box in item_boxes(item for item in (before, after) if item is not None):
+                others = [members[other] for other in self._near[name].ids(box) if other in members]
+                base = _covered(others, box)
+                self._voxels[name] += _added(base, after, box) - _added(base, before, box)
         if after is not None:
             members[number] = after
 
@@ -143,7 +142,7 @@ def _covered(items: list[Instance], box: Box) -> NDArray[np.bool_]:
 
 
 def _added(base: NDArray[np.bool_], item: Instance | None, box: Box) -> int:
-    """Voxels of an item that lies in the box and which nothing else there covers."""
+    """Voxels of an item that lie in the box and that nothing else covers."""
     if item is None:
         return 0
     inside, own = _common(item.box, box)

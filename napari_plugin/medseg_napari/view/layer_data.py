@@ -99,11 +99,12 @@ def drawn(
     return labels
 
 
-def redraw(layer: Labels, instances: Instances, box: Box) -> None:
-    """Let a layer show the instances as they are now, in a box of the image's own grid alone.
+def redraw(layer: Labels, instances: Instances, *boxes: Box) -> None:
+    """Let a layer show the instances as they are now, in boxes of the image's own grid alone.
 
-    Cost grows with the box and the objects in it. The layer's facts follow; its colours do where
-    `recolor` is called; its own undo does not, and is emptied: the session is where one undoes.
+    Cost grows with the boxes and the objects in them. The layer's facts follow; its colours do
+    where `recolor` is called; its own undo does not, and is emptied: the session is where one
+    undoes.
 
     Raises ValueError where an id does not fit into the layer's type: draw a new layer then.
     """
@@ -114,20 +115,29 @@ def redraw(layer: Labels, instances: Instances, box: Box) -> None:
         msg = f"layer {layer.name!r} shows no objects of medseg"
         raise ValueError(msg)
     room = np.iinfo(layer.data.dtype).max
-    inside = [item for item in instances.items if _meet(item.box, box)]
-    if any(item.id > room for item in inside):
+    inside = [[item for item in instances.items if _meet(item.box, box)] for box in boxes]
+    if any(item.id > room for items in inside for item in items):
         msg = f"an id above {room} does not fit into layer {layer.name!r}"
         raise ValueError(msg)
-    placement = facts.placement
-    part = layer.data[placement.shown_box(box)]
+    for box, items in zip(boxes, inside, strict=True):
+        _draw(layer.data, items, facts.placement, box)
+    layer.metadata[KEY] = LayerFacts(facts.placement, facts.source, None, instances)
+    forget_strokes(layer)
+    layer.refresh()
+
+
+def _draw(
+    labels: NDArray[np.unsignedinteger[Any]],
+    items: Sequence[Instance],
+    placement: Placement,
+    box: Box,
+) -> None:
+    part = labels[placement.shown_box(box)]
     part[:] = 0
-    for item in rising(inside):
+    for item in rising(items):
         shared = _shared(item.box, box)
         crop = placement.shown_mask(item.mask[box_inside(shared, item.box)])
         part[box_inside(placement.shown_box(shared), placement.shown_box(box))][crop] = item.id
-    layer.metadata[KEY] = LayerFacts(placement, facts.source, None, instances)
-    forget_strokes(layer)
-    layer.refresh()
 
 
 def recolor(layer: Labels, hidden: Collection[int] = ()) -> None:

@@ -1,0 +1,95 @@
+"""Boxes around what lies far apart, so that no work goes through the room between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.types.geometry import Box
+from medseg.types.instances import Instance
+
+_SMALL = 2**16
+"""To go through fewer voxels is as quick as to look for empty planes among them."""
+
+
+def boxes_apart(mask: NDArray[np.bool_], *, planes: int = 1) -> list[Box]:
+    """Disjoint boxes that together hold every true voxel of `mask` (z, y, x); none where none is.
+
+    Between two of them lie `planes` or more planes across an axis that are empty in both: so no
+    voxel of one is a neighbour of the other's. Small masks are not parted.
+    """
+    z, y, x = mask.shape
+    whole = slice(0, z), slice(0, y), slice(0, x)
+    if mask.size < _SMALL:
+        return [whole] if mask.any() else []
+    return list(_parted(mask, whole, planes))
+
+
+def item_boxes(items: Iterable[Instance]) -> list[Box]:
+    """Disjoint boxes of the image that together hold every voxel of the items."""
+    left = [_moved(part, item.box) for item in items for part in boxes_apart(item.mask)]
+    found: list[Box] = []
+    while left:
+        box = left.pop()
+        met = next((n for n, other in enumerate(left) if _meet(box, other)), None)
+        if met is None:
+            found.append(box)
+        else:
+            left[met] = _around(box, left[met])
+    return found
+
+
+def _parted(mask: NDArray[np.bool_], box: Box, planes: int) -> Iterator[Box]:
+    crop = mask[box]
+    places = np.flatnonzero(np.any(crop, axis=(1, 2)))
+    if not places.size:
+        return
+    across_z = np.any(crop if places.size == len(crop) else crop[places], axis=0)
+    y, x = (np.flatnonzero(np.any(across_z, axis=axis)) for axis in (1, 0))
+    runs = [_runs(one, planes) for one in (places, y, x)]
+    ends = [slice(one[0].start, one[-1].stop) for one in runs]
+    empty = [1 - sum(map(_length, one)) / _length(end) for one, end in zip(runs, ends, strict=True)]
+    axis = int(np.argmax(empty))
+    if not empty[axis] or crop.size < _SMALL:
+        yield _moved(ends, box)
+        return
+    for run in runs[axis]:
+        ends[axis] = run
+        yield from _parted(mask, _moved(ends, box), planes)
+
+
+def _runs(places: NDArray[np.int64], planes: int) -> list[slice]:
+    """Rising places, at least one, parted where `planes` or more in a row are missing."""
+    last = np.flatnonzero(np.diff(places) > planes)
+    starts = places[np.append(0, last + 1)].tolist()
+    stops = places[np.append(last, len(places) - 1)].tolist()
+    return [slice(start, stop + 1) for start, stop in zip(starts, stops, strict=True)]
+
+
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
+
+
+def _moved(inside: Sequence[slice], box: Box) -> Box:
+    """What is counted from the corner of `box`, counted from where that is counted from."""
+    z, y, x = (
+        slice(part.start + of.start, part.stop + of.start)
+        for part, of in zip(inside, box, strict=True)
+    )
+    return z, y, x
+
+
+def _meet(box: Box, other: Box) -> bool:
+    return all(
+        one.start < two.stop and two.start < one.stop for one, two in zip(box, other, strict=True)
+    )
+
+
+def _around(box: Box, other: Box) -> Box:
+    z, y, x = (
+        slice(min(one.start, two.start), max(one.stop, two.stop))
+        for one, two in zip(box, other, strict=True)
+    )
+    return z, y, x
