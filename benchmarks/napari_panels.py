@@ -9,9 +9,11 @@ session that is kept on the disk and the panels Lesions and Correct. Each is dri
 clicks on rows, strokes and buttons, and a time ends when all is measured and drawn. Bare napari
 jumps to the same objects by its own calls. In `rounds` more pairs of processes both are opened and
 closed alone, in turn. Memory is what belongs to the process alone (Linux), after garbage is
-collected; growth is that of a straight line through 20 samples, less the first fifth, with its
-standard error. On a busy machine `--processor` counts the processor's seconds, those of software
-OpenGL too. (A script named napari.py would stand in the way of napari itself.)
+collected. Growth by edits is that of objects that were edited before: of the first edit of an
+object its mask is kept, to be undone. Growth is that of a straight line through 20 samples, less
+the first fifth, with its standard error. On a busy machine `--processor` counts the processor's
+seconds, those of software OpenGL too. (A script named napari.py would stand in the way of napari
+itself.)
 """
 
 from __future__ import annotations

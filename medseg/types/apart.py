@@ -13,12 +13,16 @@ from medseg.types.instances import Instance
 _SMALL = 2**16
 """To go through fewer voxels is as quick as to look for empty planes among them."""
 
+_FEW = 16
+"""So many planes tell whether a large mask is solid, in a hundredth of the time of all."""
+
 
 def boxes_apart(mask: NDArray[np.bool_], *, planes: int = 1) -> list[Box]:
     """Disjoint boxes that together hold every true voxel of `mask` (z, y, x); none where none is.
 
     Between two of them lie `planes` or more planes across an axis that are empty in both: so no
-    voxel of one is a neighbour of the other's. Small masks are not parted.
+    voxel of one is a neighbour of the other's. Small masks are not parted, nor is what is solid
+    but for a corner.
     """
     z, y, x = mask.shape
     whole = slice(0, z), slice(0, y), slice(0, x)
@@ -46,6 +50,9 @@ def _parted(mask: NDArray[np.bool_], box: Box, planes: int) -> Iterator[Box]:
     places = np.flatnonzero(np.any(crop, axis=(1, 2)))
     if not places.size:
         return
+    if places.size == len(crop) and _is_solid(crop):
+        yield box
+        return
     across_z = np.any(crop if places.size == len(crop) else crop[places], axis=0)
     y, x = (np.flatnonzero(np.any(across_z, axis=axis)) for axis in (1, 0))
     runs = [_runs(one, planes) for one in (places, y, x)]
@@ -58,6 +65,16 @@ def _parted(mask: NDArray[np.bool_], box: Box, planes: int) -> Iterator[Box]:
     for run in runs[axis]:
         ends[axis] = run
         yield from _parted(mask, _moved(ends, box), planes)
+
+
+def _is_solid(crop: NDArray[np.bool_]) -> bool:
+    """Whether a few planes across z fill most rows and columns without a gap, as an organ does."""
+    few = np.any(crop[:: max(1, len(crop) // _FEW)], axis=0)
+    for axis, length in enumerate(few.shape):
+        places = np.flatnonzero(np.any(few, axis=1 - axis))
+        if 2 * places.size < length or np.ptp(places) >= places.size:
+            return False
+    return True
 
 
 def _runs(places: NDArray[np.int64], planes: int) -> list[slice]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from batch_runs import QUICK
 from medseg_workflows import BatchOptions, api, cluster, owner, plan_batch, run_batch
-from medseg_workflows.cluster_file import Running
+from medseg_workflows.cluster_file import Running, Slurm, Ssh
 from medseg_workflows.watch import watch_inbox
 from plan_cases import MODEL, make_series, write_image
 
@@ -66,6 +66,29 @@ def test_a_scheduler_that_is_open_or_silent_is_refused_before_anything_is_writte
     monkeypatch.setattr(cluster, "CONNECT_S", 1.0)
     with pytest.raises(MedsegError, match=code):
         run_batch(root, root.parent / "out", [MODEL], options=options(root, cluster=place))
+    assert left_behind(root) == []
+
+
+def test_hosts_of_ssh_without_tls_are_refused_before_anything_is_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "import_module", lambda name: name)  # as if asyncssh were there
+    hosts = Ssh(kind="ssh", hosts=["10.0.0.9"])
+    with pytest.raises(MedsegError, match="scheduler-insecure"):
+        run_batch(root, root.parent / "out", [MODEL], options=options(root, cluster=hosts))
+    assert left_behind(root) == []
+
+
+def test_a_package_that_is_not_there_is_named_before_anything_is_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(cluster, "import_module", absent)
+    jobs = Slurm(kind="slurm", workers=1, memory="1GB")
+    with pytest.raises(MedsegError, match="pip install dask-jobqueue"):
+        run_batch(root, root.parent / "out", [MODEL], options=options(root, cluster=jobs))
     assert left_behind(root) == []
 
 

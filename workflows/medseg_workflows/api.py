@@ -17,7 +17,7 @@ from typing import Any
 from medseg.errors import InputRefused, MedsegError
 from medseg.io.atomic import atomic_path
 from medseg.io.pseudonyms import Pseudonyms, site_secret
-from medseg_workflows.cluster import require_scheduler
+from medseg_workflows.cluster import require_cluster
 from medseg_workflows.ledger import PSEUDONYMS, Ledger, Said, Todo
 from medseg_workflows.options import BatchOptions
 from medseg_workflows.progress import NOWHERE, Looked, Screen, Show, Tally
@@ -120,7 +120,7 @@ def run_batch(
     root, out = Path(root).resolve(), Path(out).resolve()
     _require_folder(root)
     if not out.exists():
-        require_scheduler(options.cluster, insecure=options.insecure)
+        require_cluster(options.cluster, insecure=options.insecure)
     pseudonyms = Pseudonyms(site_secret(options.secret))
     with _terminable(), Ledger.open(out, pseudonyms) as ledger:
         plan = _planned(root, models, pseudonyms, settings, options, screen.looked)

@@ -81,19 +81,23 @@ def connected(wanted: ClusterFile, out: Path, *, insecure: bool) -> Iterator[Con
 
 
 def require_closed(wanted: ClusterFile, *, insecure: bool) -> None:
-    """Refuse a scheduler that runs already and is open, before anything is done; see `refuse_open`.
+    """Refuse a scheduler that is open, or would be, before anything is done; see `refuse_open`.
 
     Raises MedsegError `scheduler-insecure`.
     """
     if isinstance(wanted, Running):
         refuse_open(wanted.address, insecure=insecure)
+    elif isinstance(wanted, Ssh) and wanted.tls is None and not _dask_encrypts():
+        refuse_open(f"tcp://{wanted.scheduler or wanted.hosts[0]}", insecure=insecure)
 
 
-def require_scheduler(wanted: ClusterFile, *, insecure: bool) -> None:
-    """See that a scheduler that should run already is not open and answers.
+def require_cluster(wanted: ClusterFile, *, insecure: bool) -> None:
+    """See that what makes the cluster is installed, and that a scheduler is not open and answers.
 
     Raises MedsegError `scheduler-insecure`, `scheduler-missing`, `extra-missing`.
     """
+    if type(wanted) in _NEEDED:
+        _needed(wanted)
     require_closed(wanted, insecure=insecure)
     if not isinstance(wanted, Running):
         return
@@ -198,6 +202,17 @@ def _local(wanted: Any, out: Path) -> Any:
     )
 
 
+def _dask_encrypts() -> bool:
+    """Whether Dask's own configuration asks for TLS, which an SSH cluster without `[tls]` takes."""
+    try:
+        import dask.config
+        import distributed
+    except ImportError as error:
+        raise MissingExtraError("batch", "medseg batch") from error
+    del distributed  # brings the defaults of its part of the configuration
+    return bool(dask.config.get("distributed.comm.require-encryption"))
+
+
 def _temporary() -> Security:
     """Certificates that live as long as this process."""
     from distributed.security import Security
@@ -213,7 +228,7 @@ def _ssh(wanted: Any, _: Path) -> Any:
     import dask.config
     from distributed import SSHCluster
 
-    _needs("asyncssh", "an SSH cluster")
+    _needed(wanted)
     tls = {} if wanted.tls is None else {"protocol": "tls://"}
     workers = {"nthreads": 1, "n_workers": wanted.workers_per_host, "memory_limit": 0}
     with dask.config.set(wanted.tls_settings()):  # hosts get the settings, and no `security`
@@ -228,8 +243,7 @@ def _ssh(wanted: Any, _: Path) -> Any:
 
 
 def _slurm(wanted: Any, out: Path) -> Any:
-    jobqueue = _needs("dask_jobqueue", "a SLURM cluster", "dask-jobqueue")
-    cluster = jobqueue.SLURMCluster(
+    cluster = _needed(wanted).SLURMCluster(
         queue=wanted.queue,
         account=wanted.account,
         cores=1,
@@ -253,8 +267,7 @@ def _slurm(wanted: Any, out: Path) -> Any:
 
 
 def _kubernetes(wanted: Any, _: Path) -> Any:
-    operator = _needs("dask_kubernetes.operator", "a Kubernetes cluster", "dask-kubernetes")
-    return operator.KubeCluster(
+    return _needed(wanted).KubeCluster(
         name=f"medseg-{secrets.token_hex(4)}",
         namespace=wanted.namespace,
         image=wanted.image,
@@ -264,12 +277,20 @@ def _kubernetes(wanted: Any, _: Path) -> Any:
     )
 
 
-def _needs(module: str, feature: str, package: str = "") -> Any:
-    name = package or module
+_NEEDED: dict[type, tuple[str, str, str]] = {
+    Ssh: ("asyncssh", "an SSH cluster", "asyncssh"),
+    Slurm: ("dask_jobqueue", "a SLURM cluster", "dask-jobqueue"),
+    Kubernetes: ("dask_kubernetes.operator", "a Kubernetes cluster", "dask-kubernetes"),
+}
+
+
+def _needed(wanted: ClusterFile) -> Any:
+    """The module that makes such a cluster; MedsegError `extra-missing` where it is not there."""
+    module, feature, package = _NEEDED[type(wanted)]
     try:
         return import_module(module)
     except ImportError as error:
-        detail, remedy = f"{feature} needs {name}", f"pip install {name}"
+        detail, remedy = f"{feature} needs {package}", f"pip install {package}"
         raise MedsegError("extra-missing", "medseg batch", detail, remedy) from error
 
 
