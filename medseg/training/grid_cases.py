@@ -49,6 +49,7 @@ class WindowDataset(Dataset[Window]):
         self.augment = augmentation(recipe.augmentation, recipe.model.spacing_mm)
         deforms = recipe.augmentation.rotation or recipe.augmentation.scale
         self.margin = MARGIN if deforms or recipe.augmentation.elastic else 0.0
+        self.exchanged = _other_sides(recipe)
         self.kept: dict[int, GridCase] = {}
 
     def __getitem__(self, number: int) -> Window:
@@ -70,12 +71,14 @@ class WindowDataset(Dataset[Window]):
         )
 
     def _turned(self, case: GridCase, rng: np.random.Generator) -> GridCase:
-        """The case with its axes in a random order, where the recipe asks for it."""
-        prob = self.recipe.augmentation.transpose
-        if prob is None or rng.random() >= prob:
-            return case
-        z, y, x = (int(axis) for axis in rng.permutation(3))
-        return case.transposed((z, y, x))
+        """The case mirrored, and with its axes in a random order, where the recipe asks for it."""
+        sides, transpose = self.recipe.augmentation.sides, self.recipe.augmentation.transpose
+        if sides is not None and rng.random() < sides.prob:
+            case = case.mirrored(self.exchanged)
+        if transpose is not None and rng.random() < transpose:
+            z, y, x = (int(axis) for axis in rng.permutation(3))
+            case = case.transposed((z, y, x))
+        return case
 
     def _case(self, position: int) -> GridCase:
         if position in self.kept:
@@ -90,6 +93,14 @@ class WindowDataset(Dataset[Window]):
         if isinstance(case, Case):
             self.kept[position] = made
         return made
+
+
+def _other_sides(recipe: Recipe) -> dict[int, int]:
+    """For the position of each class that has another side, that side's."""
+    sides = recipe.augmentation.sides
+    at = {one.name: n for n, one in enumerate(recipe.model.classes)}
+    pairs = [] if sides is None else [(at[one], at[other]) for one, other in sides.pairs]
+    return dict(pairs) | {other: one for one, other in pairs}
 
 
 def undrawn_organs(case: LoadedCase, recipe: Recipe) -> tuple[int, ...]:

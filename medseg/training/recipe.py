@@ -72,6 +72,7 @@ class Recipe(Part):
         if self.augmentation.transpose is not None and len(set(spacing_mm)) > 1:
             msg = "augmentation.transpose goes with one model.spacing_mm along all axes"
             raise ValueError(msg)
+        self._check_sides()
         kinds = [one.kind for one in self.model.classes]
         by_instance = getattr(self.data, "label_values", "class") == "instance"
         if by_instance and kinds != ["lesion"]:
@@ -81,6 +82,22 @@ class Recipe(Part):
             self._check_synthesis(kinds)
         return self
 
+    def _check_sides(self) -> None:
+        if self.augmentation.sides is None:
+            return
+        kinds = {one.name: one.kind for one in self.model.classes}
+        paired = [name for pair in self.augmentation.sides.pairs for name in pair]
+        for name in paired:
+            if name not in kinds:
+                msg = f"augmentation.sides: the model has no class {name!r}{closest(name, kinds)}"
+                raise ValueError(msg)
+        if len(set(paired)) < len(paired):
+            msg = "augmentation.sides: a class has one other side; name each once"
+            raise ValueError(msg)
+        if any(kinds[one] != kinds[other] for one, other in self.augmentation.sides.pairs):
+            msg = "augmentation.sides: both of a pair are organs, or both are lesions"
+            raise ValueError(msg)
+
     def _check_synthesis(self, kinds: Sequence[str]) -> None:
         if kinds != ["lesion"] or isinstance(self.data, PhantomData):
             msg = 'synthesis goes with files and one class, of kind "lesion"'
@@ -89,6 +106,7 @@ class Recipe(Part):
             "training.click_jitter": self.training.click_jitter is not None,
             "training.beyond_image": self.training.beyond_image == "ignored",
             "augmentation.transpose": self.augmentation.transpose is not None,
+            "augmentation.sides": self.augmentation.sides is not None,
         }
         said = [name for name, is_said in unheeded.items() if is_said]
         if said:

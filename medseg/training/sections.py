@@ -245,6 +245,16 @@ class Flip(Part):
     axes: Annotated[tuple[Axis, ...], Field(min_length=1)]
 
 
+class Sides(Part):
+    """Mirrors left and right with probability `prob`, and exchanges the classes of each of `pairs`.
+
+    So what is drawn on the left teaches what the right looks like, and the reverse.
+    """
+
+    prob: Probability
+    pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)]
+
+
 class UpTo(Part):
     """A strength drawn between 0 and `maximum` with probability `prob`."""
 
@@ -270,6 +280,7 @@ class Augmentation(Part):
     scale: Between | None = None
     elastic: Elastic | None = None
     flip: Flip | None = None
+    sides: Sides | None = None
     gamma: Between | None = None
     contrast: Between | None = None
     brightness: UpTo | None = None

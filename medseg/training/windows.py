@@ -47,6 +47,18 @@ class GridCase:
         image = self.image.permute(0, *(axis + 1 for axis in axes))
         return replace(self, image=image, objects=tuple(objects))
 
+    def mirrored(self, exchanged: Mapping[int, int]) -> GridCase:
+        """The case with left and right mirrored; `exchanged` gives a class its other side's."""
+        length = int(self.image.shape[-1])
+        objects = []
+        for one in self.objects:
+            z, y, x = one.box
+            box = (z, y, slice(length - x.stop, length - x.start))
+            class_id = exchanged.get(one.class_id, one.class_id)
+            objects.append(replace(one, class_id=class_id, box=box, mask=one.mask[..., ::-1]))
+        undrawn = tuple(sorted(exchanged.get(one, one) for one in self.undrawn))
+        return replace(self, image=self.image.flip(-1), objects=tuple(objects), undrawn=undrawn)
+
 
 @dataclass(frozen=True)
 class Window:
