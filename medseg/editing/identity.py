@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from medseg.editing.regions import placed, union_box
-from medseg.types import Instance, InstanceClass, Instances
+from medseg.editing.regions import placed
+from medseg.types import Instance, InstanceClass, Instances, union_box
 
 
 def merge(

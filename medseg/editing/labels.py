@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.editing.regions import Mask, corner, lengths, placed, union_box, with_mask
-from medseg.types import Box, Instance, InstanceClass, as_labels, box_inside
+from medseg.editing.regions import Mask, corner, lengths, placed, with_mask
+from medseg.types import Box, Instance, InstanceClass, as_labels, box_inside, union_box
 
 
 def label_changes(

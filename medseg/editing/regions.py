@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from medseg.types import Box, Geometry, Instance, Shape, box_inside, tight_box
+from medseg.types import Box, Geometry, Instance, Shape, box_inside, box_outside, meeting, tight_box
 
 Mask = NDArray[np.bool_]
 
@@ -65,16 +65,6 @@ def padded(box: Box, margin: Sequence[int], shape: Shape) -> Box:
     return z, y, x
 
 
-def union_box(boxes: Iterable[Box]) -> Box:
-    """The smallest box that holds all of `boxes`, at least one."""
-    ends = np.array([[(part.start, part.stop) for part in box] for box in boxes])
-    z, y, x = (
-        slice(int(low), int(high))
-        for low, high in zip(ends[:, :, 0].min(axis=0), ends[:, :, 1].max(axis=0), strict=True)
-    )
-    return z, y, x
-
-
 def corner(box: Box) -> Shape:
     """The first index (z, y, x) of a box."""
     z, y, x = (part.start for part in box)
@@ -85,15 +75,6 @@ def lengths(box: Box) -> Shape:
     """The shape of what a box cuts out."""
     z, y, x = (part.stop - part.start for part in box)
     return z, y, x
-
-
-def meeting(box: Box, other: Box) -> Box | None:
-    """What two boxes have in common; None where they have nothing."""
-    z, y, x = (
-        slice(max(one.start, two.start), min(one.stop, two.stop))
-        for one, two in zip(box, other, strict=True)
-    )
-    return (z, y, x) if all(part.start < part.stop for part in (z, y, x)) else None
 
 
 def placed(items: Iterable[Instance], box: Box) -> Mask:
@@ -114,11 +95,8 @@ def with_mask(item: Instance, mask: Mask, box: Box) -> Instance | None:
     tight = tight_box(mask)
     if tight is None:
         return None
-    z, y, x = (
-        slice(part.start + first, part.stop + first)
-        for part, first in zip(tight, corner(box), strict=True)
-    )
+    own = box_outside(tight, box)
     crop = mask[tight]
-    if (z, y, x) == item.box and np.array_equal(crop, item.mask):
+    if own == item.box and np.array_equal(crop, item.mask):
         return item
-    return replace(item, box=(z, y, x), mask=crop.copy(), probability=None, probability_box=None)
+    return replace(item, box=own, mask=crop.copy(), probability=None, probability_box=None)

@@ -13,16 +13,14 @@ from medseg.editing.regions import (
     Mask,
     check_axis,
     check_length,
-    meeting,
     padded,
     placed,
     points_of,
     reach,
-    union_box,
     voxels_at,
     with_mask,
 )
-from medseg.types import Box, Geometry, Instance, InstanceClass, box_inside
+from medseg.types import Box, Geometry, Instance, InstanceClass, box_inside, meeting, union_box
 
 
 def paint(

@@ -20,7 +20,7 @@ from medseg.heads.window_objects import (
 )
 from medseg.inference.stitching_kernel import Packed, agreements
 from medseg.inference.windows import WindowPlan
-from medseg.types import Box, Shape
+from medseg.types import Box, Shape, union_box
 
 SAME = 0.5
 """Two windows show one object where its masks agree so well in what both see (weighted IoU)."""
@@ -139,7 +139,7 @@ def _merged(
     """
     box = items[0].instance.box
     for item in items[1:]:
-        box = _around(box, item.instance.box)
+        box = union_box([box, item.instance.box])
     z, y, x = (slice(0, length) for length in shape)
     if len(items) == 1 and items[0].window == (z, y, x):  # nothing to weigh
         return items[0].instance, 1.0
@@ -238,13 +238,6 @@ def _place(item: PlacedInstance) -> tuple[object, ...]:
 
 def _corner(window: Box) -> tuple[int, int, int]:
     z, y, x = (part.start for part in window)
-    return z, y, x
-
-
-def _around(one: Box, other: Box) -> Box:
-    z, y, x = (
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
     return z, y, x
 
 

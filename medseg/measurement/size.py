@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medseg.compiled import compiled
 from medseg.measurement.pairs import common_part, meeting_boxes
-from medseg.types import Box, Instance, Instances, boxes_apart
+from medseg.types import Box, Instance, Instances, box_inside, boxes_apart, union_box
 
 
 def voxel_counts(instances: Instances) -> NDArray[np.int64]:
@@ -85,22 +85,11 @@ def union(items: Iterable[Instance]) -> tuple[Box, NDArray[np.bool_]] | None:
     members = list(items)
     if not members:
         return None
-    z, y, x = (
-        slice(
-            min(item.box[axis].start for item in members),
-            max(item.box[axis].stop for item in members),
-        )
-        for axis in range(3)
-    )
-    corner = (z.start, y.start, x.start)
-    mask = np.zeros((z.stop - z.start, y.stop - y.start, x.stop - x.start), dtype=np.bool_)
+    box = union_box(item.box for item in members)
+    mask = np.zeros([part.stop - part.start for part in box], dtype=np.bool_)
     for item in members:
-        inside = tuple(
-            slice(part.start - start, part.stop - start)
-            for part, start in zip(item.box, corner, strict=True)
-        )
-        mask[inside] |= item.mask
-    return (z, y, x), mask
+        mask[box_inside(item.box, box)] |= item.mask
+    return box, mask
 
 
 def union_voxels(items: Iterable[Instance]) -> int:

@@ -4,6 +4,7 @@ Arrays are indexed (z, y, x); the world is LPS millimetres, (x, y, z), as in DIC
 """
 
 from medseg.types.apart import boxes_apart, item_boxes
+from medseg.types.boxes import box_inside, box_outside, meeting, union_box
 from medseg.types.geometry import (
     Axes,
     Box,
@@ -19,7 +20,6 @@ from medseg.types.instances import (
     Instances,
     Kind,
     as_labels,
-    box_inside,
     label_boxes,
     tight_box,
 )
@@ -41,10 +41,13 @@ __all__ = [
     "Volume",
     "as_labels",
     "box_inside",
+    "box_outside",
     "boxes_apart",
     "check_box",
     "item_boxes",
     "label_boxes",
+    "meeting",
     "reoriented_array",
     "tight_box",
+    "union_box",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.types.boxes import box_outside, meeting, union_box
 from medseg.types.geometry import Box
 from medseg.types.instances import Instance
 
@@ -33,15 +34,15 @@ def boxes_apart(mask: NDArray[np.bool_], *, planes: int = 1) -> list[Box]:
 
 def item_boxes(items: Iterable[Instance]) -> list[Box]:
     """Disjoint boxes of the image that together hold every voxel of the items."""
-    left = [_moved(part, item.box) for item in items for part in boxes_apart(item.mask)]
+    left = [box_outside(part, item.box) for item in items for part in boxes_apart(item.mask)]
     found: list[Box] = []
     while left:
         box = left.pop()
-        met = next((n for n, other in enumerate(left) if _meet(box, other)), None)
+        met = next((n for n, other in enumerate(left) if meeting(box, other)), None)
         if met is None:
             found.append(box)
         else:
-            left[met] = _around(box, left[met])
+            left[met] = union_box([box, left[met]])
     return found
 
 
@@ -60,11 +61,11 @@ def _parted(mask: NDArray[np.bool_], box: Box, planes: int) -> Iterator[Box]:
     empty = [1 - sum(map(_length, one)) / _length(end) for one, end in zip(runs, ends, strict=True)]
     axis = int(np.argmax(empty))
     if not empty[axis] or crop.size < _SMALL:
-        yield _moved(ends, box)
+        yield box_outside(ends, box)
         return
     for run in runs[axis]:
         ends[axis] = run
-        yield from _parted(mask, _moved(ends, box), planes)
+        yield from _parted(mask, box_outside(ends, box), planes)
 
 
 def _is_solid(crop: NDArray[np.bool_]) -> bool:
@@ -87,26 +88,3 @@ def _runs(places: NDArray[np.int64], planes: int) -> list[slice]:
 
 def _length(part: slice) -> int:
     return int(part.stop - part.start)
-
-
-def _moved(inside: Sequence[slice], box: Box) -> Box:
-    """What is counted from the corner of `box`, counted from where that is counted from."""
-    z, y, x = (
-        slice(part.start + of.start, part.stop + of.start)
-        for part, of in zip(inside, box, strict=True)
-    )
-    return z, y, x
-
-
-def _meet(box: Box, other: Box) -> bool:
-    return all(
-        one.start < two.stop and two.start < one.stop for one, two in zip(box, other, strict=True)
-    )
-
-
-def _around(box: Box, other: Box) -> Box:
-    z, y, x = (
-        slice(min(one.start, two.start), max(one.stop, two.stop))
-        for one, two in zip(box, other, strict=True)
-    )
-    return z, y, x

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.types.boxes import box_inside
 from medseg.types.geometry import Box, Geometry, Shape, check_box
 from medseg.types.volume import InputWarning
 
@@ -126,15 +127,6 @@ class Instance:
         """Where the mask lies in an array of the probability's shape."""
         outer = self.box if self.probability_box is None else self.probability_box
         return box_inside(self.box, outer)
-
-
-def box_inside(box: Box, outer: Box) -> Box:
-    """`box` counted from the corner of `outer`, which holds it."""
-    z, y, x = (
-        slice(part.start - around.start, part.stop - around.start)
-        for part, around in zip(box, outer, strict=True)
-    )
-    return z, y, x
 
 
 def _lengths(box: Box) -> Shape:

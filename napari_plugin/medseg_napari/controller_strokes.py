@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medseg.editing import erase, label_changes, paint, paint_new
-from medseg.editing.regions import meeting, placed
-from medseg.types import Box, Instance, InstanceClass
+from medseg.editing.regions import placed
+from medseg.types import Box, Instance, InstanceClass, meeting
 from medseg_napari.session import Edit, Session, named
 from medseg_napari.view.adapter import Drawn, painted
 from medseg_napari.view.jump import own_slice_axis

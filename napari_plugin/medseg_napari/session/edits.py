@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from medseg.types import Box, Instance
+from medseg.types import Box, Instance, union_box
 from medseg_napari.session.review import Review
 
 
@@ -58,7 +58,9 @@ class Edit:
     @property
     def box(self) -> Box | None:
         """The smallest box around all masks before and after; None where it touches no mask."""
-        return box_around([*self.before.values(), *self.after.values()])
+        items = (*self.before.values(), *self.after.values())
+        boxes = [item.box for item in items if item is not None]
+        return union_box(boxes) if boxes else None
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,6 @@ class Change:
     ids: tuple[int, ...]
     review_ids: tuple[int, ...]
     boxes: tuple[Box, ...]
-
-
-def box_around(items: Iterable[Instance | None]) -> Box | None:
-    """The smallest box that holds the boxes of all that are there; None where none is."""
-    boxes = [item.box for item in items if item is not None]
-    if not boxes:
-        return None
-    z, y, x = (
-        slice(min(box[axis].start for box in boxes), max(box[axis].stop for box in boxes))
-        for axis in range(3)
-    )
-    return z, y, x
 
 
 def named(verb: str, items: Iterable[Instance]) -> str:

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medseg.types import Box, Geometry, Instance
-from medseg_napari.session.edits import box_around
+from medseg.types import Box, Geometry, Instance, box_inside, box_outside, tight_box, union_box
 from medseg_napari.session.packing import lengths
 
 Touched = Mapping[int, tuple[Instance | None, Instance | None]]
@@ -57,28 +56,14 @@ def near_changes(
 
 def _difference(one: Instance, other: Instance) -> Box | None:
     """The box around the voxels that one of two instances has alone; None where there is none."""
-    box = box_around([one, other])
-    if box is None or (one.box == other.box and one.mask is other.mask):
+    if one.box == other.box and one.mask is other.mask:
         return None
+    box = union_box([one.box, other.box])
     differ = np.zeros(lengths(box), dtype=np.bool_)
     for item in (one, other):
-        inside = tuple(
-            slice(part.start - whole.start, part.stop - whole.start)
-            for part, whole in zip(item.box, box, strict=True)
-        )
-        differ[inside] ^= item.mask
-    if not differ.any():
-        return None
-    z, y, x = (
-        np.flatnonzero(differ.any(axis=tuple(other for other in range(3) if other != axis)))
-        for axis in range(3)
-    )
-    starts = [part.start for part in box]
-    return (
-        slice(starts[0] + int(z[0]), starts[0] + int(z[-1]) + 1),
-        slice(starts[1] + int(y[0]), starts[1] + int(y[-1]) + 1),
-        slice(starts[2] + int(x[0]), starts[2] + int(x[-1]) + 1),
-    )
+        differ[box_inside(item.box, box)] ^= item.mask
+    tight = tight_box(differ)
+    return None if tight is None else box_outside(tight, box)
 
 
 def _least_mm(

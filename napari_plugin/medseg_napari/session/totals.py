@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.measurement.pairs import common_part
 from medseg.measurement.size import union_voxels
 from medseg.types import Box, Instance, Instances, Kind, item_boxes
 from medseg_napari.session.packing import lengths
@@ -136,7 +137,7 @@ def _covered(items: list[Instance], box: Box) -> NDArray[np.bool_]:
     """The voxels of a box that at least one of the items holds."""
     covered = np.zeros(lengths(box), dtype=np.bool_)
     for item in items:
-        inside, own = _common(item.box, box)
+        own, inside = common_part(item.box, box)
         covered[inside] |= item.mask[own]
     return covered
 
@@ -145,15 +146,5 @@ def _added(base: NDArray[np.bool_], item: Instance | None, box: Box) -> int:
     """Voxels of an item that lie in the box and that nothing else covers."""
     if item is None:
         return 0
-    inside, own = _common(item.box, box)
+    own, inside = common_part(item.box, box)
     return int(np.count_nonzero(item.mask[own] & ~base[inside]))
-
-
-def _common(own: Box, box: Box) -> tuple[Box, Box]:
-    """What a box and an item's box share, counted from the box's corner and from the item's."""
-    inside, mine = [], []
-    for part, other in zip(own, box, strict=True):
-        start, stop = max(part.start, other.start), min(part.stop, other.stop)
-        inside.append(slice(start - other.start, max(start, stop) - other.start))
-        mine.append(slice(start - part.start, max(start, stop) - part.start))
-    return (inside[0], inside[1], inside[2]), (mine[0], mine[1], mine[2])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import InputRefused
 from medseg.io.colors import class_colors
-from medseg.types import Box, Instance, InstanceClass, Instances, Volume, box_inside
+from medseg.types import Box, Instance, InstanceClass, Instances, Volume, box_inside, meeting
 from medseg_napari.view.facts import KEY, LayerFacts, StudySource, facts_of, placement_keywords
 from medseg_napari.view.placement import Placement
 from medseg_napari.view.presets import colormap_of, presets_of, range_limits
@@ -115,12 +115,13 @@ def redraw(layer: Labels, instances: Instances, *boxes: Box) -> None:
         msg = f"layer {layer.name!r} shows no objects of medseg"
         raise ValueError(msg)
     room = np.iinfo(layer.data.dtype).max
-    inside = [[item for item in instances.items if _meet(item.box, box)] for box in boxes]
-    if any(item.id > room for items in inside for item in items):
+    inside = [item for item in instances.items if any(meeting(item.box, box) for box in boxes)]
+    if any(item.id > room for item in inside):
         msg = f"an id above {room} does not fit into layer {layer.name!r}"
         raise ValueError(msg)
-    for box, items in zip(boxes, inside, strict=True):
-        _draw(layer.data, items, facts.placement, box)
+    ordered = rising(inside)
+    for box in boxes:
+        _draw(layer.data, ordered, facts.placement, box)
     layer.metadata[KEY] = LayerFacts(facts.placement, facts.source, None, instances)
     forget_strokes(layer)
     layer.refresh()
@@ -134,8 +135,10 @@ def _draw(
 ) -> None:
     part = labels[placement.shown_box(box)]
     part[:] = 0
-    for item in rising(items):
-        shared = _shared(item.box, box)
+    for item in items:
+        shared = meeting(item.box, box)
+        if shared is None:
+            continue
         crop = placement.shown_mask(item.mask[box_inside(shared, item.box)])
         part[box_inside(placement.shown_box(shared), placement.shown_box(box))][crop] = item.id
 
@@ -179,14 +182,3 @@ def rising(items: Iterable[Instance]) -> list[Instance]:
     return sorted(
         items, key=lambda one: (one.kind == "lesion", one.score, -one.voxel_count, -one.id)
     )
-
-
-def _meet(one: Box, other: Box) -> bool:
-    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
-
-
-def _shared(one: Box, other: Box) -> Box:
-    z, y, x = (
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    return z, y, x
