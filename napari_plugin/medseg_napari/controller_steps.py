@@ -123,7 +123,8 @@ def smooth(session: Session, ids: Sequence[int], sigma_mm: float) -> Edit:
 
 def fill_holes(session: Session, ids: Sequence[int], axis: int | None = None) -> Edit:
     """No holes, in 3D or on every slice across an axis of the image."""
-    where = "" if axis is None else " on every slice"
+    plane = None if axis is None else plane_across(session.instances.geometry, axis)
+    where = "" if plane is None else f" on every {plane} slice"
     words = ("fill holes", "Fill holes of", where)
     return _each(
         session, ids, lambda item: editing.fill_holes(item, axis=axis), words, {"axis": axis}

@@ -116,7 +116,7 @@ def test_a_hole_on_a_slice_is_none_in_space() -> None:
         steps.fill_holes(work, [3])
     work.apply(steps.fill_holes(work, [3], 0))
     assert work.instance(3).voxel_count == 27
-    assert work.undo_name == "Fill holes of lesion 3 on every slice"
+    assert work.undo_name == "Fill holes of lesion 3 on every axial slice"
 
 
 def test_empty_slices_between_equal_ones_are_filled_as_a_prism() -> None:

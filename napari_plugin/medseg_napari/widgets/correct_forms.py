@@ -168,7 +168,11 @@ class ShapeForm(Form):
             ),
             (
                 self.button("holes", "Fill holes", "Fill what is enclosed in 3D"),
-                self.button("slice holes", "… on slices", "Fill what is enclosed on a slice"),
+                self.button(
+                    "slice holes",
+                    "… on slices",
+                    "Fill what is enclosed on slices as shown",
+                ),
                 self.button("interpolate", "Interpolate", "Fill empty slices between painted ones"),
             ),
         )
