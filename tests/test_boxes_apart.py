@@ -86,7 +86,12 @@ def test_boxes_of_items_that_meet_become_one() -> None:
     assert (slice(0, 9), slice(0, 9), slice(0, 9)) in boxes
 
 
-def test_boxes_of_many_items_are_disjoint_and_hold_them_all() -> None:
+def test_very_many_items_take_one_box_and_no_time_that_grows_with_their_square() -> None:
+    items = [instance(n, [(n % 40, n % 50, n % 55)]) for n in range(1, 101)]
+    assert item_boxes(items) == [(slice(0, 44), slice(0, 54), slice(0, 59))]
+
+
+def test_boxes_of_some_items_are_disjoint_and_hold_them_all() -> None:
     rng = np.random.default_rng(3)
     items = [
         instance(n, rng.integers(0, 42, (rng.integers(1, 3), 3)).tolist(), side=6)

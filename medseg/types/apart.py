@@ -17,6 +17,9 @@ _SMALL = 2**16
 _FEW = 16
 """So many planes tell whether a large mask is solid, in a hundredth of the time of all."""
 
+_MANY = 64
+"""Of more boxes the room between is no longer what costs."""
+
 
 def boxes_apart(mask: NDArray[np.bool_], *, planes: int = 1) -> list[Box]:
     """Disjoint boxes that together hold every true voxel of `mask` (z, y, x); none where none is.
@@ -33,8 +36,13 @@ def boxes_apart(mask: NDArray[np.bool_], *, planes: int = 1) -> list[Box]:
 
 
 def item_boxes(items: Iterable[Instance]) -> list[Box]:
-    """Disjoint boxes of the image that together hold every voxel of the items."""
+    """Disjoint boxes of the image that together hold every voxel of the items; one for very many.
+
+    Many boxes would each be held against all others here, and against all objects by who draws.
+    """
     left = [box_outside(part, item.box) for item in items for part in boxes_apart(item.mask)]
+    if len(left) > _MANY:
+        return [union_box(left)]
     found: list[Box] = []
     while left:
         box = left.pop()
