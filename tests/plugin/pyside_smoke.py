@@ -36,7 +36,8 @@ def main(study: Path, objects: Path, folder: Path) -> None:
     assert work is not None, lesions.start.message.text()
     work.select([3])
     QTest.keyClick(lesions.table, Qt.Key.Key_G)
-    assert work.session.review(3).decision == "accept"
+    decision = work.session.review(3).decision
+    assert decision == "accept", f"{decision!r}, {work.message!r}, {lesions.table.isVisible()}"
     work.select([12])
     QTest.mouseClick(correct.shape.buttons["grow"], Qt.MouseButton.LeftButton)
     assert work.session.undo_name == "Grow lesion 12 by 2 mm", work.message
@@ -44,6 +45,7 @@ def main(study: Path, objects: Path, folder: Path) -> None:
     for plane in ("coronal", "sagittal", "axial"):
         attach(viewer).show(plane)
         assert viewer.screenshot(canvas_only=False, flash=False).size
+    gc.collect()  # else what is collected in between takes its references along
     before = sys.getrefcount(None)
     for step in range(STEPS):
         viewer.dims.set_current_step(0, step % volume.geometry.shape[0])

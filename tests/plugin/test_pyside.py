@@ -27,7 +27,11 @@ def test_a_study_opens_and_is_reviewed_under_pyside6(
     medseg.write(output(), objects)
     ran = subprocess.run(
         [sys.executable, str(SCRIPT), str(study), str(objects), str(tmp_path / "out")],
-        env={**os.environ, "QT_API": "pyside6"},
+        env={
+            **os.environ,
+            "QT_API": "pyside6",
+            "NAPARI_CONFIG": str(tmp_path / "settings.yaml"),  # not what other tests left there
+        },
         capture_output=True,
         text=True,
         timeout=300,
