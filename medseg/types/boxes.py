@@ -9,10 +9,9 @@ from medseg.types.geometry import Box
 
 def union_box(boxes: Iterable[Box]) -> Box:
     """The smallest box that holds all of `boxes`, at least one."""
-    parts = zip(*boxes, strict=True)
     z, y, x = (
-        slice(min(one.start for one in axis), max(one.stop for one in axis))
-        for axis in map(list, parts)
+        slice(min(part.start for part in axis), max(part.stop for part in axis))
+        for axis in zip(*boxes, strict=True)
     )
     return z, y, x
 

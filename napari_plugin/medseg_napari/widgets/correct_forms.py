@@ -168,11 +168,7 @@ class ShapeForm(Form):
             ),
             (
                 self.button("holes", "Fill holes", "Fill what is enclosed in 3D"),
-                self.button(
-                    "slice holes",
-                    "… on slices",
-                    "Fill what is enclosed on slices as shown",
-                ),
+                self.button("slice holes", "… on slices", "Fill what is enclosed on slices shown"),
                 self.button("interpolate", "Interpolate", "Fill empty slices between painted ones"),
             ),
         )
