@@ -268,7 +268,8 @@ class Augmentation(Part):
     Units: noise and brightness are in standard deviations of the normalised image; bias_field is
     the largest coefficient that MONAI's `RandBiasField` may draw for its polynomial; blur is a
     sigma in voxels; low_resolution is the factor by which the grid is made coarser, thick_slices
-    that along one axis alone. sides mirrors left and right and exchanges classes. transpose is the probability that the axes come in a random order,
+    that along one axis alone. sides mirrors left and right and exchanges classes. transpose is the
+    probability that the axes come in a random order,
     for models of one spacing along all three. remap moves
     the knots of a curve of grey values by shares of their range; object_contrast shifts the grey
     values of objects alone, in standard deviations; hollow takes up to this share of the
