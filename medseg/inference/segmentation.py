@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from medseg.card import Card
 from medseg.heads.contract import InstanceDecoder
 from medseg.inference.aim import Aim, aimed
 from medseg.inference.calibration import calibrated
@@ -32,6 +33,7 @@ from medseg.transforms.grids import GridMap
 from medseg.transforms.pipeline import Prepared, preprocess
 from medseg.types import Box, InputWarning, Instance, Instances, Volume, reoriented_array
 
+CAUTION = "model-caution"
 WHOLE = 0.9
 """An object whose largest part holds this share of it counts as whole."""
 
@@ -118,7 +120,7 @@ def _segmented(
     items, limits = _found(model, prepared, plan, device, progress)
     items = calibrated(items, model.card)
     unlike = domain_warnings(volumes, model.card)
-    warnings = (*prepared.warnings, *unlike, *limits)
+    warnings = (*caution_of(model.card), *prepared.warnings, *unlike, *limits)
     return Instances(
         prepared.image_geometry,
         [turned_back(item, prepared) for item in items],
@@ -126,6 +128,11 @@ def _segmented(
         warnings,
         {**_provenance(volumes, model, prepared.defaults, device), "windows": _said(plan)},
     )
+
+
+def caution_of(card: Card) -> tuple[InputWarning, ...]:
+    """What a card wants told with every result: a warning, or none."""
+    return () if card.caution is None else (InputWarning(CAUTION, card.caution),)
 
 
 def _found(

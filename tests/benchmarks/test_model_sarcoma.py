@@ -89,6 +89,16 @@ def test_bars_that_are_missed_are_named(sarcoma: ModuleType) -> None:
     found = {"sarcoma-mr": [ours], "sarcoma-pet": [ours, better]}
     assert sarcoma.missed(found) == ["sarcoma-pet: not better than 41 %"]
     assert sarcoma.missed({"sarcoma-mr": [ours], "sarcoma-pet": [better, ours]}) == []
+    assert sarcoma.missed({"sarcoma-mr": [sarcoma.summary("x", rows(0.7))]}) == [
+        "sarcoma-mr: mean Dice 0.700, bar 0.75"
+    ]
+
+
+def test_only_models_with_folds_are_judged(sarcoma: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no sarcoma-mr-fold-1 or sarcoma-pet-fold-1"):
+        sarcoma.with_packages(tmp_path)
+    (tmp_path / "sarcoma-pet-fold-1").mkdir()
+    assert sarcoma.with_packages(tmp_path) == ["sarcoma-pet"]
 
 
 def written(recipe: Recipe, folder: Path) -> Path:

@@ -38,6 +38,11 @@ def test_a_model_shows_channels_limits_and_licences(run, threshold_model) -> Non
         assert word in outcome.out
 
 
+def test_a_weak_model_says_what_it_tells_with_every_result(run) -> None:
+    assert "caution" in run("models", "show", "sarcoma-mr").out
+    assert "caution" not in run("models", "show", "hippocampus-mr").out
+
+
 def test_a_model_in_json_is_its_card(run, threshold_model) -> None:
     card = json.loads(run("models", "show", threshold_model, "--json").out)
     assert card["channels"][1]["name"] == "t1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,3 +142,13 @@ def test_a_bad_call_says_what_is_wanted() -> None:
         medseg.segment(ball(grid((1.0, 1.0, 1.0))), "hippocampus-mr")
     with pytest.raises(TypeError, match=r"see medseg\.read"):
         medseg.segment("study.nii.gz", bright_is_organ())
+
+
+@pytest.mark.parametrize("at", [None, CENTRE_MM.tolist()])
+def test_a_cards_caution_comes_with_every_result(at: list[float] | None) -> None:
+    model = bright_is_organ(spacing_mm=(2.0, 2.0, 2.0), window_shape=(16, 16, 16))
+    told = model.card.model_copy(update={"caution": "a first outline"})
+    for card, expected in ((model.card, []), (told, ["a first outline"])):
+        found = medseg.segment(ball(grid((2.0,) * 3)), replace(model, card=card), at=at)
+        cautions = [one.detail for one in found.warnings if one.code == "model-caution"]
+        assert cautions == expected
