@@ -25,6 +25,7 @@ from medseg.training.grid_cases import WindowDataset
 from medseg.training.initial import take_weights
 from medseg.training.recipe import Recipe
 from medseg.training.sections import TrainingSection
+from medseg.training.short_convolutions import ExactShortConvolutions
 from medseg.training.validation import validate
 from medseg.training.windows import Window
 
@@ -126,7 +127,8 @@ class Run:
         image = torch.stack([window.image for window in batch]).to(self.fabric.device)
         head = HEADS[recipe.model.head.name]
         targets = [window.target for window in batch]
-        raw = self.wrapped(image, _Untouched(targets))
+        with ExactShortConvolutions():
+            raw = self.wrapped(image, _Untouched(targets))
         parts = head.loss(raw, targets, recipe.model.classes, recipe.model.spacing_mm)
         weights = {**head.loss_weights, **training.loss_weights}
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
