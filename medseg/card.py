@@ -244,7 +244,7 @@ class Card(_Part):
 
     Units: `spacing_mm` and `window_shape` are (z, y, x) on a grid whose axes lead to S, P, L.
     Every window is also run mirrored along each of `mirror_axes`, and the results averaged.
-    `caution` is told with every result, as a warning: what a number must not be taken for.
+    `caveat` is told with every result, as a warning: what a number must not be taken for.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -252,7 +252,7 @@ class Card(_Part):
     summary: str
     intended_use: str
     limits: str
-    caution: str | None = None
+    caveat: str | None = None
     modality: Literal["CT", "MR", "PT"]
     body_part: str
     licence: Licence

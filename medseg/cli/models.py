@@ -83,7 +83,7 @@ def _facts(card: Card) -> list[tuple[str, str]]:
         ("summary", card.summary),
         ("intended use", card.intended_use),
         ("limits", card.limits),
-        *([("caution", card.caution)] if card.caution else []),
+        *([("caveat", card.caveat)] if card.caveat else []),
         ("modality", card.modality),
         ("body part", card.body_part),
         ("channels", ", ".join(channels)),

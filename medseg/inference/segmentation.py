@@ -33,7 +33,7 @@ from medseg.transforms.grids import GridMap
 from medseg.transforms.pipeline import Prepared, preprocess
 from medseg.types import Box, InputWarning, Instance, Instances, Volume, reoriented_array
 
-CAUTION = "model-caution"
+CAVEAT = "model-caveat"
 WHOLE = 0.9
 """An object whose largest part holds this share of it counts as whole."""
 
@@ -120,7 +120,7 @@ def _segmented(
     items, limits = _found(model, prepared, plan, device, progress)
     items = calibrated(items, model.card)
     unlike = domain_warnings(volumes, model.card)
-    warnings = (*caution_of(model.card), *prepared.warnings, *unlike, *limits)
+    warnings = (*caveat_of(model.card), *prepared.warnings, *unlike, *limits)
     return Instances(
         prepared.image_geometry,
         [turned_back(item, prepared) for item in items],
@@ -130,9 +130,9 @@ def _segmented(
     )
 
 
-def caution_of(card: Card) -> tuple[InputWarning, ...]:
+def caveat_of(card: Card) -> tuple[InputWarning, ...]:
     """What a card wants told with every result: a warning, or none."""
-    return () if card.caution is None else (InputWarning(CAUTION, card.caution),)
+    return () if card.caveat is None else (InputWarning(CAVEAT, card.caveat),)
 
 
 def _found(

@@ -24,7 +24,7 @@ def render_readme(card: Card, figures: Mapping[str, Any]) -> str:
         card.summary,
         f"**Intended use.** {card.intended_use}",
         f"**Limits.** {card.limits}",
-        *([f"**With every result.** {card.caution}"] if card.caution else []),
+        *([f"**With every result.** {card.caveat}"] if card.caveat else []),
         *_not_for(figures),
         "Research use only; not a medical device.",
         "## What it finds",

@@ -39,8 +39,8 @@ def test_a_model_shows_channels_limits_and_licences(run, threshold_model) -> Non
 
 
 def test_a_weak_model_says_what_it_tells_with_every_result(run) -> None:
-    assert "caution" in run("models", "show", "sarcoma-mr").out
-    assert "caution" not in run("models", "show", "hippocampus-mr").out
+    assert "caveat" in run("models", "show", "sarcoma-mr").out
+    assert "caveat" not in run("models", "show", "hippocampus-mr").out
 
 
 def test_a_model_in_json_is_its_card(run, threshold_model) -> None:

@@ -145,10 +145,10 @@ def test_a_bad_call_says_what_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("at", [None, CENTRE_MM.tolist()])
-def test_a_cards_caution_comes_with_every_result(at: list[float] | None) -> None:
+def test_a_cards_caveat_comes_with_every_result(at: list[float] | None) -> None:
     model = bright_is_organ(spacing_mm=(2.0, 2.0, 2.0), window_shape=(16, 16, 16))
-    told = model.card.model_copy(update={"caution": "a first outline"})
+    told = model.card.model_copy(update={"caveat": "a first outline"})
     for card, expected in ((model.card, []), (told, ["a first outline"])):
         found = medseg.segment(ball(grid((2.0,) * 3)), replace(model, card=card), at=at)
-        cautions = [one.detail for one in found.warnings if one.code == "model-caution"]
-        assert cautions == expected
+        caveats = [one.detail for one in found.warnings if one.code == "model-caveat"]
+        assert caveats == expected

@@ -22,7 +22,7 @@ from medseg.training.package import write_card
 from medseg.training.recipe import LEFT_TO_TRAINING, read_recipe
 from medseg.training.sections import FolderData
 
-SPDX = re.compile(r"^(CC-BY(-SA)?-[34]\.0|CC0-1\.0|Apache-2\.0|MIT|LicenseRef-CC-BY)$")
+SPDX = re.compile(r"^(CC-BY(-SA)?-[34]\.0|CC0-1\.0|Apache-2\.0|MIT)$")
 SHARE_ALIKE = ("CC-BY-SA-4.0",)
 
 
