@@ -164,7 +164,7 @@ def test_of_two_models_of_one_name_the_folder_that_was_chosen_is_taken(window, c
 
 
 def test_what_takes_no_click_is_not_offered(window, correct) -> None:
-    work = bound(window, replace(output(), items=[]), replace(image(), modality="MR"))
+    work = bound(window, replace(output(), items=[]), replace(image(), modality="PT"))
     assert correct.add.by.count() == 1
     correct.add_folder(str(samples.path("lung_nodule_crop")))
     assert "model-invalid" in work.message

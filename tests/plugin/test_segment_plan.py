@@ -111,7 +111,9 @@ def test_what_a_model_that_wants_a_point_needs_is_said_unless_the_image_is_a_cro
 def test_models_that_take_a_click_are_offered_for_their_modality() -> None:
     choices = model_choices()
     assert [one.name for one in pointed(choices, image())] == ["lung-nodule-ct"]
-    assert pointed(choices, replace(image(), modality="MR", unit="arbitrary")) == []
+    mr = replace(image(), modality="MR", unit="arbitrary")
+    assert [one.name for one in pointed(choices, mr)] == ["sarcoma-mr"]
+    assert pointed(choices, replace(image(), modality="PT", unit="SUVbw")) == []
     assert pointed(choices, None) == []
 
 
