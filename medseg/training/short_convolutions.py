@@ -13,9 +13,9 @@ from torch.overrides import TorchFunctionMode
 class ExactShortConvolutions(TorchFunctionMode):
     """Here a 3D convolution on a CPU whose kernel is longer than its image runs in 32-bit floats.
 
-    Of such a one in bfloat16 the gradient of the weights is what happened to lie in memory, and
+    Of many such in bfloat16 the gradient of the weights is what happened to lie in memory, and
     memory beyond its ends is written, on CPUs with AVX512-BF16: so measured with torch 2.13.0 for
-    kernels of 3 and 5, wherever the image is shorter than the kernel along any axis, never else.
+    kernels of 3 and 5. Where the image was as long as the kernel along every axis, none was wrong.
     Images so short are the deepest levels of small windows: they cost next to nothing.
     """
 
