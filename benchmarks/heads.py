@@ -2,6 +2,7 @@
 
     python benchmarks/heads.py --head NAME [--backbone NAME] --minutes M --seed S
         [--phantom touching|nested|toy] [--out FOLDER]
+    python benchmarks/heads.py --head NAME --steps N --device cuda --seed S
     python benchmarks/heads.py --table FOLDER...
     python benchmarks/heads.py --ceilings [--phantom touching|nested]
 
@@ -9,8 +10,10 @@ The recipe is `heads/base.toml` with what `heads/NAME.toml` changes. A short run
 seconds of a step; from them comes, once, how many steps fit the minutes, so that the rate has
 fallen to zero at their end. The minutes are those of training, of all runs in the folder together;
 the same command goes on after a kill (which costs at most a minute of them) and prints the row
-again once there is one. The score above which an object counts is chosen on phantoms of their own
-(seeds 3000 up), where the total count is right; the test (seeds 0 up) is seen once.
+again once there is one. With `--steps` so many are taken, however long that lasts: so a GPU may
+train, on which minutes would say nothing of a CPU. The score above which an object counts is chosen
+on phantoms of their own (seeds 3000 up), where the total count is right; the test (seeds 0 up) is
+seen once.
 """
 
 from __future__ import annotations
@@ -70,14 +73,17 @@ class Task:
     head: str
     backbone: str
     phantom: str
-    minutes: float
+    minutes: float | None
     seed: int
     shape: tuple[int, ...]
+    asked_steps: int | None = None
+    device: str = "cpu"
 
     @property
     def folder(self) -> Path:
         """Where it goes by default."""
-        parts = (self.phantom, self.head, self.backbone, f"{self.minutes:g}min", f"seed{self.seed}")
+        length = f"{self.asked_steps}steps" if self.minutes is None else f"{self.minutes:g}min"
+        parts = (self.phantom, self.head, self.backbone, length, f"seed{self.seed}")
         return Path("heads-runs") / "-".join(parts)
 
 
@@ -129,7 +135,8 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def budget_of(task: Task) -> Budget:
     """What `heads_training` trains for the row."""
-    return Budget(asdict(task), partial(recipe_of, task), task.minutes)
+    said = asdict(task)
+    return Budget(said, partial(recipe_of, task), task.minutes, task.asked_steps, task.device)
 
 
 def measured(task: Task, folder: Path, windows: int, threshold_windows: int) -> dict[str, Any]:
@@ -142,7 +149,7 @@ def measured(task: Task, folder: Path, windows: int, threshold_windows: int) -> 
     model = medseg.load_model(package)
     make = partial(SCENES[task.phantom].make, shape=task.shape)
     tuning, test = (
-        segmented(model, [partial(make, seed) for seed in range(first, first + count)])
+        segmented(model, [partial(make, seed) for seed in range(first, first + count)], task.device)
         for first, count in ((THRESHOLD_SEEDS, threshold_windows), (TEST_SEEDS, windows))
     )
     return {
@@ -168,7 +175,10 @@ def arguments_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--head", choices=sorted(HEADS))
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="residual_pyramid")
-    parser.add_argument("--minutes", type=float)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float)
+    length.add_argument("--steps", type=int, help="train so many steps instead")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--phantom", choices=list(SCENES), default="touching")
     parser.add_argument("--out", type=Path, help="folder of the run, resumed where there is one")
@@ -178,8 +188,11 @@ def arguments_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--table", type=Path, nargs="+", metavar="FOLDER", help="print the tables")
     parser.add_argument("--ceilings", action="store_true", help="print what each mask can give")
     found = parser.parse_args(words)
-    if not (found.table or found.ceilings) and (found.head is None or not found.minutes):
-        parser.error("give --head and --minutes, or --table, or --ceilings")
+    row = found.head is not None and (found.minutes or found.steps)
+    if not (found.table or found.ceilings or row):
+        parser.error("give --head and --minutes or --steps, or --table, or --ceilings")
+    if found.minutes and found.device != "cpu":
+        parser.error("--minutes are a CPU's; give --steps on another device")
     return found
 
 
@@ -195,7 +208,16 @@ def main(words: Sequence[str] | None = None) -> int:
         print_ceilings([make(seed, shape=shape).truth for seed in range(asked.windows)])
         return 0
     torch.set_num_threads(1)
-    task = Task(asked.head, asked.backbone, asked.phantom, asked.minutes, asked.seed, shape)
+    task = Task(
+        asked.head,
+        asked.backbone,
+        asked.phantom,
+        asked.minutes,
+        asked.seed,
+        shape,
+        asked.steps,
+        asked.device,
+    )
     folder = asked.out or task.folder
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ROW).is_file():

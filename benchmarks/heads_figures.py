@@ -34,14 +34,16 @@ class Found(NamedTuple):
     seconds: list[float]
 
 
-def segmented(model: Model, phantoms: Sequence[Callable[[], Phantom]]) -> Found:
+def segmented(
+    model: Model, phantoms: Sequence[Callable[[], Phantom]], device: str = "cpu"
+) -> Found:
     """Every phantom segmented, as a user would, but with doubtful objects kept."""
     found = Found([], [])
     wary = with_doubtful(model)
     for make in phantoms:
         phantom = make()
         began = time.process_time()
-        pred = medseg.segment(phantom.volume, wary, device="cpu")
+        pred = medseg.segment(phantom.volume, wary, device=device)
         found.seconds.append(time.process_time() - began)
         found.pairs.append((pred, phantom.truth))
     return found

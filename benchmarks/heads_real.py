@@ -95,7 +95,7 @@ def measured(asked: argparse.Namespace, data: Path, folder: Path) -> dict[str, A
     """Train, choose the score, test once: the row."""
     make = partial(recipe_of, asked.head, asked.set, asked.brain, data)
     said = {"head": asked.head, "set": asked.set, "brain": asked.brain, "minutes": asked.minutes}
-    budget = Budget(said, make, asked.minutes, data)
+    budget = Budget(said, make, asked.minutes, root=data)
     plan = planned(budget, folder)
     package, progress = trained(budget, plan["steps"], folder)
     peak_mb = max(resident_mb()[1], plan.get("peak_mb", 0.0))

@@ -86,7 +86,7 @@ TITLES = {
 def print_row(row: Row) -> None:
     """One run, figure by figure."""
     where = f"{row['phantom']}, {row['head']} on {row['backbone']}, seed {row['seed']}"
-    print(f"{where}: {row['training_minutes']:.1f} of {row['minutes']:g} min, {row['steps']} steps")
+    print(f"{where}: {budget_of(row)}; {row['training_minutes']:.1f} min, {row['steps']} steps")
     for name in _classes(row):
         print(f"  {name}: " + _line(row, {f"ap50_{name}": ".3f", f"count_{name}": "+.1%"}))
     first = {"ap10": ".3f"} if row["phantom"] == "toy" else {}
@@ -100,13 +100,13 @@ def print_row(row: Row) -> None:
 
 def print_tables(rows: Iterable[Row]) -> None:
     """The tables of each phantom and budget: figures, classes, overlap, cost, bars."""
-    tables: dict[tuple[str, float], dict[Group, list[Row]]] = {}
+    tables: dict[tuple[str, str], dict[Group, list[Row]]] = {}
     for row in rows:
-        table = tables.setdefault((row["phantom"], row["minutes"]), {})
+        table = tables.setdefault((row["phantom"], budget_of(row)), {})
         table.setdefault((row["head"], row["backbone"]), []).append(row)
-    for (phantom, minutes), groups in sorted(tables.items()):
+    for (phantom, budget), groups in sorted(tables.items()):
         _refuse_mixed(groups)
-        print(f"\n## {phantom}, {minutes:g} minutes of training\n")
+        print(f"\n## {phantom}, {budget}\n")
         first = {"ap10": ".3f"} if phantom == "toy" else {}
         _print_table(groups, first | MAIN)
         names = _classes(next(iter(groups.values()))[0])
@@ -120,6 +120,13 @@ def print_tables(rows: Iterable[Row]) -> None:
         _print_bars(groups, BARS.get(phantom, ()))
         if phantom == "touching":
             _print_overlap_bar(groups)
+
+
+def budget_of(row: Row) -> str:
+    """How long a run was meant to train: minutes of a CPU, or steps."""
+    if row["minutes"] is None:
+        return f"{row['asked_steps']} steps of training on {row['device']}"
+    return f"{row['minutes']:g} minutes of training"
 
 
 def mean_and_range(values: Sequence[float], form: str) -> str:

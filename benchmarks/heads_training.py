@@ -35,12 +35,14 @@ PLAN = "plan.json"
 class Budget:
     """What is trained, for how long: a recipe for so many steps, and where its data lies.
 
-    `said` tells the run from others: a folder holds one.
+    `said` tells the run from others: a folder holds one. Without `minutes` there are `steps`.
     """
 
     said: Mapping[str, Any]
     recipe: Callable[[int], Recipe]
-    minutes: float
+    minutes: float | None
+    steps: int | None = None
+    device: str = "cpu"
     root: Path = Path()
 
 
@@ -54,14 +56,17 @@ def planned(budget: Budget, folder: Path) -> dict[str, Any]:
             msg = f"{folder} holds another row: {plan['task']}"
             raise SystemExit(msg)
         return plan
-    seconds = seconds_a_step(budget, folder / "pace")
-    steps = max(math.floor(SPARE * 60 * budget.minutes / seconds), 1)
-    plan = {"task": said, "seconds_a_step": seconds, "steps": steps}
+    if budget.minutes is None:
+        plan = {"task": said, "steps": budget.steps}
+    else:
+        seconds = seconds_a_step(budget, budget.minutes, folder / "pace")
+        steps = max(math.floor(SPARE * 60 * budget.minutes / seconds), 1)
+        plan = {"task": said, "seconds_a_step": seconds, "steps": steps}
     write_json(path, plan)
     return plan
 
 
-def seconds_a_step(budget: Budget, folder: Path) -> float:
+def seconds_a_step(budget: Budget, minutes: float, folder: Path) -> float:
     """The mean over a short run, which is thrown away."""
     ends = [time.process_time()]
 
@@ -75,7 +80,7 @@ def seconds_a_step(budget: Budget, folder: Path) -> float:
         device="cpu",
         resume=False,
         progress=note,
-        max_minutes=max(budget.minutes / 10, 0.05),
+        max_minutes=max(minutes / 10, 0.05),
         clock=time.process_time,
     )
     shutil.rmtree(folder)
@@ -90,13 +95,13 @@ def trained(budget: Budget, steps: int, folder: Path) -> tuple[Path, Progress]:
     before = load_checkpoint(folder, recipe)
     spent = Progress() if before is None else before[0]
     package = folder / recipe.model.name
-    left = budget.minutes - spent.minutes
+    left = math.inf if budget.minutes is None else budget.minutes - spent.minutes
     if before is None or not (package / "card.toml").is_file() or (left > 0 and spent.step < steps):
         train(
             recipe,
             folder,
             data_root=budget.root,
-            device="cpu",
+            device=budget.device,
             progress=partial(show_progress, time.process_time()),
             max_minutes=max(left, 0.0),
             clock=time.process_time,

@@ -8,11 +8,12 @@ where the page on disk is another, so that it cannot drift from the packages.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from made_parts import show_or_write, with_made, write_asked
 
 from medseg.card import Card
 from medseg.models import card_of, figures_of, shipped
@@ -110,26 +111,14 @@ def matrix(models: Shipped) -> str:
 
 def page(text: str, models: Shipped) -> str:
     """The page with its made part anew; ValueError where a mark is missing."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        msg = f"the page needs the marks {BEGIN} and {END} once each"
-        raise ValueError(msg)
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    return f"{before}{BEGIN}\n\n{made(models)}\n\n{END}{after}"
+    return with_made(text, made(models), BEGIN, END)
 
 
 def main() -> int:
     """Print or write the page; 0 where the one on disk is the same."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write docs/models.md")
-    asked = parser.parse_args()
+    write = write_asked(__doc__)
     models = [(card_of(name), figures_of(name)) for name in shipped()]
-    text = PAGE.read_text(encoding="utf-8")
-    found = page(text, models)
-    if asked.write:
-        PAGE.write_text(found, encoding="utf-8")
-        return 0
-    print(found)
-    return int(found != text)
+    return show_or_write(PAGE, page(PAGE.read_text(encoding="utf-8"), models), write=write)
 
 
 if __name__ == "__main__":

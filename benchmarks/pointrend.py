@@ -340,7 +340,7 @@ def budget_of(asked: argparse.Namespace, folder: Path) -> Budget:
         source = present(asked.data or SHARED / "data" / HEADNECK, "--data")
         whole, lacking = three_organs(source, root)
     said = {"set": asked.set, "minutes": asked.minutes}
-    return Budget(said, partial(recipe_of, asked.set, lacking, whole), asked.minutes, root)
+    return Budget(said, partial(recipe_of, asked.set, lacking, whole), asked.minutes, root=root)
 
 
 def unseen(recipe: Recipe, root: Path, count: int) -> list[LoadedCase]:

@@ -78,6 +78,9 @@ class Recipe(Part):
         if by_instance and kinds != ["lesion"]:
             msg = 'data.label_values "instance" goes with one class, of kind "lesion"'
             raise ValueError(msg)
+        if self.training.balance_volumes and getattr(self.data, "partly_drawn", False):
+            msg = "training.balance_volumes needs organs drawn in full, not data.partly_drawn"
+            raise ValueError(msg)
         if self.synthesis is not None:
             self._check_synthesis(kinds)
         return self

@@ -159,6 +159,20 @@ def test_tables_give_mean_and_range_and_say_which_bars_are_met(load: Load, capsy
     assert "met by detr on residual_pyramid, yolact" in printed
 
 
+def test_runs_of_so_many_steps_have_a_table_of_their_own(load: Load, capsys) -> None:
+    given = {"minutes": None, "asked_steps": 4000, "device": "cuda"}
+    load("heads_tables").print_tables([row(0), row(0, **given)])
+    printed = capsys.readouterr().out
+    assert "## touching, 20 minutes of training" in printed
+    assert "## touching, 4000 steps of training on cuda" in printed
+
+
+def test_minutes_are_those_of_a_cpu(load: Load, capsys) -> None:
+    with pytest.raises(SystemExit):
+        load("heads").arguments_of(["--head", "detr", "--minutes", "20", "--device", "cuda"])
+    assert "--minutes are a CPU's" in capsys.readouterr().err
+
+
 def test_counts_are_judged_whichever_way_they_are_off(load: Load) -> None:
     tables = load("heads_tables")
     bars_of = tables.BARS["touching"]
@@ -203,6 +217,10 @@ def test_a_tiny_run_writes_a_row_and_prints_it_again(load: Load, tmp_path: Path,
     assert capsys.readouterr().out == printed
     assert heads.main(["--table", str(tmp_path)]) == 0
     assert "| center_offset | residual_pyramid | 1 |" in capsys.readouterr().out
+    steps = [*words[:2], "--steps", "3", "--out", str(tmp_path / "steps"), *few]
+    assert heads.main(steps) == 0
+    kept = json.loads((tmp_path / "steps" / "row.json").read_text())
+    assert (kept["steps"], kept["planned_steps"], kept["minutes"]) == (3, 3, None)
     other = heads.budget_of(heads.Task("center_offset", "x", "toy", 1.0, 0, (8, 8, 8)))
     with pytest.raises(SystemExit, match="another row"):
         heads.planned(other, tmp_path)

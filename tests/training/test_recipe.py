@@ -242,6 +242,14 @@ def test_a_wrong_value_is_named_with_what_is_expected(tmp_path, old, new, said):
     assert "more)" not in refused.value.detail
 
 
+def test_volumes_are_not_balanced_by_organs_that_nobody_drew(tmp_path):
+    balanced = changed("seed = 0", "seed = 0\nbalance_volumes = true")
+    partly = balanced.replace('labels = "labels"', 'labels = "labels"\npartly_drawn = true')
+    assert read_recipe(recipe_at(tmp_path, balanced)).training.balance_volumes
+    with pytest.raises(InputRefused, match="balance_volumes needs organs drawn in full"):
+        read_recipe(recipe_at(tmp_path, partly))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
