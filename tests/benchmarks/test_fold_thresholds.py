@@ -18,7 +18,7 @@ def thresholds(load: Load) -> ModuleType:
 
 
 def row(fold: int, low: float, high: float) -> dict[str, object]:
-    return {"fold": fold, "case": f"c{fold}", "dice": {0.2: low, 0.5: high}}
+    return {"fold": fold, "case": f"c{fold}", "values": {0.2: low, 0.5: high}}
 
 
 def test_a_fold_has_no_part_in_its_own_choice(thresholds: ModuleType) -> None:
@@ -29,6 +29,13 @@ def test_a_fold_has_no_part_in_its_own_choice(thresholds: ModuleType) -> None:
     assert thresholds.best([row(1, 0.5, 0.5)]) == 0.2
 
 
+def test_masks_are_chosen_by_dice_and_scores_by_the_lesions_found(thresholds: ModuleType) -> None:
+    assert {name: one.figure for name, one in thresholds.CHOICES.items()} == {
+        "threshold": "Dice",
+        "score_threshold": "F1",
+    }
+
+
 def test_card_and_recipe_say_the_threshold_and_keep_all_else(
     thresholds: ModuleType, tmp_path: Path
 ) -> None:
@@ -36,9 +43,11 @@ def test_card_and_recipe_say_the_threshold_and_keep_all_else(
     (tmp_path / "recipe.toml").write_text(
         '[model]\nname = "x"\n[model.head]\nname = "b"\ndecoder = { smallest_mm3 = 5.0 }\n'
     )
-    thresholds.write(tmp_path, 0.15)
+    thresholds.write(tmp_path, "threshold", 0.15)
+    thresholds.write(tmp_path, "score_threshold", 0.8)
     card, recipe = (
         tomllib.loads((tmp_path / name).read_text()) for name in ("card.toml", "recipe.toml")
     )
-    assert card == {"name": "x", "head": {"name": "border_core", "decoder": {"threshold": 0.15}}}
-    assert recipe["model"]["head"]["decoder"] == {"smallest_mm3": 5.0, "threshold": 0.15}
+    said = {"threshold": 0.15, "score_threshold": 0.8}
+    assert card == {"name": "x", "head": {"name": "border_core", "decoder": said}}
+    assert recipe["model"]["head"]["decoder"] == {"smallest_mm3": 5.0, **said}

@@ -217,6 +217,8 @@ def test_a_tiny_run_writes_a_row_and_prints_it_again(load: Load, tmp_path: Path,
     assert capsys.readouterr().out == printed
     assert heads.main(["--table", str(tmp_path)]) == 0
     assert "| center_offset | residual_pyramid | 1 |" in capsys.readouterr().out
+    model = load("heads_seconds").trained_head(tmp_path)
+    assert [len(one) for one in load("heads_seconds").seconds_of({"x": model}, 2).values()] == [2]
     steps = [*words[:2], "--steps", "3", "--out", str(tmp_path / "steps"), *few]
     assert heads.main(steps) == 0
     kept = json.loads((tmp_path / "steps" / "row.json").read_text())
