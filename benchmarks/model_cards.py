@@ -43,6 +43,9 @@ from medseg.training.sections import PhantomData
 FACTS = Path(__file__).with_name("model_facts.toml")
 RESULTS = Path(tempfile.gettempdir()) / "medseg-model-cards"
 RELIABILITY = "reliability.png"
+FEWEST_PATIENTS = 10
+"""Scores of fewer tell nothing of the next patient's: they are not made probabilities."""
+OF_A_MAP = ("calibration error", "map fitted on")
 OTHERS: Mapping[str, str] = {
     "headneck-organs-ct": "model_headneck",
     "hippocampus-mr": "model_hippocampus_head",
@@ -123,11 +126,15 @@ def measured(subject: Subject, found: Sequence[Record]) -> tuple[dict[str, Any],
     card, facts = subject.card, subject.facts
     held_out = [one for one in found if one["part"] == HELD_OUT]
     maps, rows, points = card_scores.calibration(found, card, facts.get("criterion", "iou 0.5"))
+    patients = len({one["patient"] for one in held_out})
+    if patients < FEWEST_PATIENTS:
+        maps, points = (), ()
+        rows = [{key: row[key] for key in row if key not in OF_A_MAP} for row in rows]
     folds = 0 if isinstance(subject.recipe.data, PhantomData) else len(subject.recipe.data.folds)
     figures: dict[str, Any] = {
         "held_out": {
             "cases": len(held_out),
-            "patients": len({one["patient"] for one in held_out}),
+            "patients": patients,
             "folds": folds,
             "table": card_tables.class_rows(
                 held_out, card, together=bool(facts.get("together", False))
