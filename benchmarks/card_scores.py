@@ -111,7 +111,7 @@ def missed(rows: Sequence[Row]) -> list[str]:
     return [
         f"{row['class']}: calibration error {row['calibration error']:.3f}, bar {ECE_BAR}"
         for row in rows
-        if row["objects"] >= OBJECTS_FOR_BAR and row["calibration error"] > ECE_BAR
+        if row["objects"] >= OBJECTS_FOR_BAR and row.get("calibration error", 0.0) > ECE_BAR
     ]
 
 

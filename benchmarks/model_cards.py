@@ -126,15 +126,14 @@ def measured(subject: Subject, found: Sequence[Record]) -> tuple[dict[str, Any],
     card, facts = subject.card, subject.facts
     held_out = [one for one in found if one["part"] == HELD_OUT]
     maps, rows, points = card_scores.calibration(found, card, facts.get("criterion", "iou 0.5"))
-    patients = len({one["patient"] for one in held_out})
-    if patients < FEWEST_PATIENTS:
-        maps, points = (), ()
+    if len({one["patient"] for one in found}) < FEWEST_PATIENTS:
+        maps, points = (), {}
         rows = [{key: row[key] for key in row if key not in OF_A_MAP} for row in rows]
     folds = 0 if isinstance(subject.recipe.data, PhantomData) else len(subject.recipe.data.folds)
     figures: dict[str, Any] = {
         "held_out": {
             "cases": len(held_out),
-            "patients": patients,
+            "patients": len({one["patient"] for one in held_out}),
             "folds": folds,
             "table": card_tables.class_rows(
                 held_out, card, together=bool(facts.get("together", False))

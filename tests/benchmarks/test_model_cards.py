@@ -177,6 +177,24 @@ def test_without_validation_cases_each_patient_is_judged_by_the_others(load: Loa
     assert "each patient left out" in row["map fitted on"]
 
 
+@pytest.mark.parametrize(("patients", "maps"), [(9, 0), (10, 1)])
+def test_scores_of_few_patients_are_not_made_probabilities(load: Load, patients, maps) -> None:
+    cards, rng = load("model_cards"), np.random.default_rng(2)
+    known = card([{"name": "spot", "kind": "lesion", "label": 1}])
+    subject = SimpleNamespace(
+        card=known, facts={"criterion": "overlap"}, recipe=small_recipe(held_out=["a"])
+    )
+    records = [
+        a_record(str(n), 0.8) | {"objects": scored(rng, n, "")["objects"]} for n in range(patients)
+    ]
+    figures, found, points = cards.measured(subject, records)
+    assert (len(found), len(points)) == (maps, maps)
+    (row,) = figures["calibration"]
+    assert row["calibration error, raw score"] > 0
+    assert ("calibration error" in row) == ("map fitted on" in row) == bool(maps)
+    assert isinstance(cards.missed(subject, figures), list)
+
+
 def a_scan(load: Load) -> Any:
     """A phantom, and a ball a little off its middle as the true object."""
     made = touching_lesions(1, shape=(24, 24, 24))
