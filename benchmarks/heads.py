@@ -33,7 +33,16 @@ import torch
 from heads_ceilings import print_ceilings
 from heads_figures import balanced_score, figures, segmented
 from heads_tables import print_row, print_tables
-from heads_training import DECAYED, PLAN, Budget, planned, trained, write_json
+from heads_training import (
+    DECAYED,
+    PLAN,
+    Budget,
+    add_length,
+    planned,
+    refuse_wrong_length,
+    trained,
+    write_json,
+)
 from timing import machine, resident_mb
 
 import medseg
@@ -175,10 +184,7 @@ def arguments_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--head", choices=sorted(HEADS))
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="residual_pyramid")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float)
-    length.add_argument("--steps", type=int, help="train so many steps instead")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    add_length(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--phantom", choices=list(SCENES), default="touching")
     parser.add_argument("--out", type=Path, help="folder of the run, resumed where there is one")
@@ -188,11 +194,10 @@ def arguments_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--table", type=Path, nargs="+", metavar="FOLDER", help="print the tables")
     parser.add_argument("--ceilings", action="store_true", help="print what each mask can give")
     found = parser.parse_args(words)
-    row = found.head is not None and (found.minutes or found.steps)
-    if not (found.table or found.ceilings or row):
-        parser.error("give --head and --minutes or --steps, or --table, or --ceilings")
-    if found.minutes and found.device != "cpu":
-        parser.error("--minutes are a CPU's; give --steps on another device")
+    if not (found.table or found.ceilings):
+        if found.head is None:
+            parser.error("give --head, --table or --ceilings")
+        refuse_wrong_length(parser, found)
     return found
 
 

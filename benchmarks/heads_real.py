@@ -2,13 +2,14 @@
 
     python benchmarks/heads_real.py --head NAME --set nodules|ms --minutes M [--brain 7|19|26]
         [--data FOLDER] [--out FOLDER]
+    python benchmarks/heads_real.py --head NAME --set nodules|ms --steps N --device cuda
     python benchmarks/heads_real.py --table FOLDER...
 
 The recipe is that of `heads.py` with what `heads_real/SET.toml` says of the data. Nodules are split
 by patient; the score above which an object counts is chosen on patients of their own. Of the three
 MS brains one is left out; there the score is chosen on the two that were learned from, which
-flatters no figure of the third but may suit it badly. Minutes are planned and kept as `heads.py`
-does.
+flatters no figure of the third but may suit it badly. Minutes and steps are planned and kept as
+`heads.py` does.
 """
 
 from __future__ import annotations
@@ -29,7 +30,16 @@ from checking import SHARED, present
 from heads import ROW, base_of, merged
 from heads_figures import Found, balanced_score, figures, with_doubtful
 from heads_tables import print_row, print_tables
-from heads_training import DECAYED, PLAN, Budget, planned, trained, write_json
+from heads_training import (
+    DECAYED,
+    PLAN,
+    Budget,
+    add_length,
+    planned,
+    refuse_wrong_length,
+    trained,
+    write_json,
+)
 from timing import machine, resident_mb
 
 import medseg
@@ -78,14 +88,14 @@ def split_of(name: str, brain: int, data: Path) -> dict[str, list[str]]:
     }
 
 
-def segmented(model: Model, cases: Sequence[Case], recipe: Recipe) -> Found:
+def segmented(model: Model, cases: Sequence[Case], recipe: Recipe, device: str) -> Found:
     """Every case segmented as a user would, doubtful objects kept."""
     found = Found([], [])
     wary = with_doubtful(model)
     for case in cases:
         loaded = load_case(case, recipe)
         began = time.process_time()
-        pred = medseg.segment(loaded.volumes, wary, device="cpu")
+        pred = medseg.segment(loaded.volumes, wary, device=device)
         found.seconds.append(time.process_time() - began)
         found.pairs.append((pred, loaded.truth))
     return found
@@ -94,22 +104,23 @@ def segmented(model: Model, cases: Sequence[Case], recipe: Recipe) -> Found:
 def measured(asked: argparse.Namespace, data: Path, folder: Path) -> dict[str, Any]:
     """Train, choose the score, test once: the row."""
     make = partial(recipe_of, asked.head, asked.set, asked.brain, data)
-    said = {"head": asked.head, "set": asked.set, "brain": asked.brain, "minutes": asked.minutes}
-    budget = Budget(said, make, asked.minutes, root=data)
+    length = {"minutes": asked.minutes, "asked_steps": asked.steps, "device": asked.device}
+    said = {"head": asked.head, "set": asked.set, "brain": asked.brain, **length}
+    budget = Budget(said, make, asked.minutes, asked.steps, asked.device, data)
     plan = planned(budget, folder)
     package, progress = trained(budget, plan["steps"], folder)
     peak_mb = max(resident_mb()[1], plan.get("peak_mb", 0.0))
     write_json(folder / PLAN, {**plan, "peak_mb": peak_mb})
     model, recipe = medseg.load_model(package), make(plan["steps"])
     split = split_cases(recipe.data, list_cases(recipe, data))
-    tuning = segmented(model, split.validation or split.training, recipe)
-    test = segmented(model, split.held_out, recipe)
+    tuning = segmented(model, split.validation or split.training, recipe, asked.device)
+    test = segmented(model, split.held_out, recipe, asked.device)
     dice = [value for pair in test.pairs for value in class_dice(*pair).values()]
     return {
         "head": asked.head,
         "backbone": "residual_pyramid",
         "phantom": asked.set,
-        "minutes": asked.minutes,
+        **length,
         "seed": asked.brain if asked.set == "ms" else 0,
         "windows": len(test.pairs) if asked.set == "nodules" else 1,
         "threshold_windows": len(tuning.pairs),
@@ -135,7 +146,7 @@ def main() -> int:
     parser.add_argument("--head", choices=sorted(HEADS))
     parser.add_argument("--set", choices=sorted(FOLDERS), default="nodules")
     parser.add_argument("--brain", type=int, choices=BRAINS, default=BRAINS[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
+    add_length(parser)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--table", type=Path, nargs="+", metavar="FOLDER")
@@ -145,10 +156,12 @@ def main() -> int:
         return 0
     if asked.head is None:
         parser.error("give --head or --table")
+    refuse_wrong_length(parser, asked)
     torch.set_num_threads(1)
     data = present(asked.data or SHARED / "data" / FOLDERS[asked.set], "--data")
     brain = f"-{asked.brain}" if asked.set == "ms" else ""
-    folder = asked.out or Path("heads-runs") / f"{asked.set}{brain}-{asked.head}-{asked.minutes:g}"
+    length = f"{asked.minutes:g}" if asked.minutes else f"{asked.steps}steps"
+    folder = asked.out or Path("heads-runs") / f"{asked.set}{brain}-{asked.head}-{length}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ROW).is_file():
         write_json(folder / ROW, measured(asked, data, folder))

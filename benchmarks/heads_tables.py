@@ -41,7 +41,6 @@ BARS = {
         Bar("count_shell", high=0.10),
         Bar("count_absolute", high=0.12),
     ),
-    "nested": (),
     "toy": (Bar("ap10", low=0.95),),
 }
 OVERLAP_BARS = tuple(
@@ -62,6 +61,8 @@ COST = {
     "training_minutes": ".1f",
     "steps": ".0f",
 }
+LEARNED = {"parameters": ".3g", "steps": ".0f"}
+"""Of a run on a GPU: seconds and memory there say nothing of a CPU."""
 OVERLAP = {"both_found": ".3f", "double_coverage": ".3f", "covered_recall": ".3f", "twice": ".3f"}
 TITLES = {
     "ap10": "AP10",
@@ -76,6 +77,7 @@ TITLES = {
     "peak_mb": "peak MB",
     "training_minutes": "minutes",
     "steps": "steps",
+    "dice": "Dice of the class",
     "both_found": "pairs both found",
     "double_coverage": "double coverage",
     "covered_recall": "recall where covered > 30 %",
@@ -89,8 +91,7 @@ def print_row(row: Row) -> None:
     print(f"{where}: {budget_of(row)}; {row['training_minutes']:.1f} min, {row['steps']} steps")
     for name in _classes(row):
         print(f"  {name}: " + _line(row, {f"ap50_{name}": ".3f", f"count_{name}": "+.1%"}))
-    first = {"ap10": ".3f"} if row["phantom"] == "toy" else {}
-    for part in (first | MAIN, OVERLAP, COST):
+    for part in (_main(row["phantom"]), OVERLAP, COST):
         print("  " + _line(row, part))
     if not row["decayed"]:
         print(
@@ -100,26 +101,50 @@ def print_row(row: Row) -> None:
 
 def print_tables(rows: Iterable[Row]) -> None:
     """The tables of each phantom and budget: figures, classes, overlap, cost, bars."""
-    tables: dict[tuple[str, str], dict[Group, list[Row]]] = {}
+    tables: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        table = tables.setdefault((row["phantom"], budget_of(row)), {})
-        table.setdefault((row["head"], row["backbone"]), []).append(row)
-    for (phantom, budget), groups in sorted(tables.items()):
-        _refuse_mixed(groups)
-        print(f"\n## {phantom}, {budget}\n")
-        first = {"ap10": ".3f"} if phantom == "toy" else {}
-        _print_table(groups, first | MAIN)
-        names = _classes(next(iter(groups.values()))[0])
+        tables.setdefault((row["phantom"], budget_of(row)), []).append(row)
+    for (phantom, budget), found in sorted(tables.items()):
+        _print_set(f"{phantom}, {budget}", found)
+
+
+def print_seeds(rows: Iterable[Row]) -> None:
+    """The tables of the heads with several seeds on the touching phantom, whatever the budget."""
+    touching = [row for row in rows if row["phantom"] == "touching"]
+    heads = [row["head"] for row in touching]
+    several = [row for row in touching if heads.count(row["head"]) > 1]
+    if several:
+        budgets = sorted({budget_of(row) for row in several})
+        _print_set(f"touching, several seeds: {' or '.join(budgets)}", several)
+
+
+def _print_set(title: str, rows: Sequence[Row]) -> None:
+    groups: dict[Group, list[Row]] = {}
+    for row in sorted(rows, key=lambda one: (one["head"], one["backbone"], one["seed"])):
+        groups.setdefault((row["head"], row["backbone"]), []).append(row)
+    _refuse_mixed(groups)
+    phantom, names = rows[0]["phantom"], _classes(rows[0])
+    print(f"\n## {title}\n")
+    _print_table(groups, _main(phantom))
+    if len(names) > 1:
         _print_table(
             groups,
             {f"ap50_{name}": ".3f" for name in names} | {f"count_{name}": "+.1%" for name in names},
         )
-        if phantom != "toy":
-            _print_table(groups, OVERLAP)
-        _print_table(groups, COST)
-        _print_bars(groups, BARS.get(phantom, ()))
-        if phantom == "touching":
-            _print_overlap_bar(groups)
+    if phantom in ("touching", "nested"):
+        _print_table(groups, OVERLAP)
+    trained_here = all(row.get("device", "cpu") == "cpu" for row in rows)
+    _print_table(groups, COST if trained_here else LEARNED)
+    _print_bars(groups, BARS.get(phantom, ()))
+    if phantom == "touching":
+        _print_overlap_bar(groups)
+
+
+def _main(phantom: str) -> dict[str, str]:
+    """The columns of the first table."""
+    if phantom == "toy":
+        return {"ap10": ".3f"} | MAIN
+    return MAIN if phantom in ("touching", "nested") else {"dice": ".3f"} | MAIN
 
 
 def budget_of(row: Row) -> str:
@@ -134,8 +159,10 @@ def mean_and_range(values: Sequence[float], form: str) -> str:
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return "–"
-    mean = f"{statistics.fmean(known):{form}}"
-    return f"{mean} ({min(known):{form}} to {max(known):{form}})" if len(known) > 1 else mean
+    mean, low, high = (
+        f"{value:{form}}" for value in (statistics.fmean(known), min(known), max(known))
+    )
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def unmet(rows: Sequence[Row], bars: Sequence[Bar]) -> list[str]:

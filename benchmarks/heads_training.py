@@ -5,6 +5,7 @@ The minutes are those of the processor, on one thread: what else a machine does 
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import shutil
@@ -44,6 +45,22 @@ class Budget:
     steps: int | None = None
     device: str = "cpu"
     root: Path = Path()
+
+
+def add_length(parser: argparse.ArgumentParser) -> None:
+    """The options that say how long is trained, and where."""
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float)
+    length.add_argument("--steps", type=int, help="train so many steps instead")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+
+
+def refuse_wrong_length(parser: argparse.ArgumentParser, found: argparse.Namespace) -> None:
+    """Ask for minutes or steps where neither is given; minutes are a CPU's alone."""
+    if not (found.minutes or found.steps):
+        parser.error("give --minutes or --steps")
+    if found.minutes and found.device != "cpu":
+        parser.error("--minutes are a CPU's; give --steps on another device")
 
 
 def planned(budget: Budget, folder: Path) -> dict[str, Any]:

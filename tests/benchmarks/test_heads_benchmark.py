@@ -167,10 +167,36 @@ def test_runs_of_so_many_steps_have_a_table_of_their_own(load: Load, capsys) -> 
     assert "## touching, 4000 steps of training on cuda" in printed
 
 
+def test_seeds_make_one_mean_whatever_their_budgets(load: Load, capsys) -> None:
+    given = {"minutes": None, "asked_steps": 4000, "device": "cuda"}
+    load("heads_tables").print_seeds([row(0), row(1, ap50=0.8, **given), row(0, head="yolact")])
+    printed = capsys.readouterr().out
+    assert "20 minutes of training or 4000 steps of training on cuda" in printed
+    assert "| detr | residual_pyramid | 2 | 0.850 (0.800 to 0.900) |" in printed
+    assert "yolact" not in printed
+    assert "s a window" not in printed
+
+
+def test_real_images_show_dice_and_no_overlap(load: Load, capsys) -> None:
+    load("heads_tables").print_tables([row(0, phantom="nodules", dice=0.77)])
+    printed = capsys.readouterr().out
+    assert "Dice of the class" in printed
+    assert "| detr | residual_pyramid | 1 | 0.770 |" in printed
+    assert "pairs both found" not in printed
+
+
 def test_minutes_are_those_of_a_cpu(load: Load, capsys) -> None:
     with pytest.raises(SystemExit):
         load("heads").arguments_of(["--head", "detr", "--minutes", "20", "--device", "cuda"])
     assert "--minutes are a CPU's" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", ["heads", "heads_real"])
+def test_a_training_needs_a_length(load: Load, script: str, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "--head", "detr"])
+    with pytest.raises(SystemExit):
+        load(script).main()
+    assert "give --minutes or --steps" in capsys.readouterr().err
 
 
 def test_counts_are_judged_whichever_way_they_are_off(load: Load) -> None:
