@@ -16,7 +16,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from heads_tables import print_seeds, print_tables
+from heads_tables import print_tables
 from made_parts import show_or_write, with_made, write_asked
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "heads.md"
@@ -30,15 +30,10 @@ def kept_rows() -> list[dict[str, Any]]:
 
 
 def made(rows: list[dict[str, Any]]) -> str:
-    """The tables, under headings that fit the page.
-
-    What a GPU learned of the touching phantom is seen among the seeds; it has no table of its own.
-    """
-    single = [row for row in rows if row["phantom"] != "touching" or row["minutes"] is not None]
+    """The tables, under headings that fit the page."""
     printed = StringIO()
     with redirect_stdout(printed):
-        print_seeds(rows)
-        print_tables(single)
+        print_tables(rows)
     return printed.getvalue().strip().replace("## ", "#### ")
 
 

@@ -108,16 +108,6 @@ def print_tables(rows: Iterable[Row]) -> None:
         _print_set(f"{phantom}, {budget}", found)
 
 
-def print_seeds(rows: Iterable[Row]) -> None:
-    """The tables of the heads with several seeds on the touching phantom, whatever the budget."""
-    touching = [row for row in rows if row["phantom"] == "touching"]
-    heads = [row["head"] for row in touching]
-    several = [row for row in touching if heads.count(row["head"]) > 1]
-    if several:
-        budgets = sorted({budget_of(row) for row in several})
-        _print_set(f"touching, several seeds: {' or '.join(budgets)}", several)
-
-
 def _print_set(title: str, rows: Sequence[Row]) -> None:
     groups: dict[Group, list[Row]] = {}
     for row in sorted(rows, key=lambda one: (one["head"], one["backbone"], one["seed"])):
@@ -148,9 +138,9 @@ def _main(phantom: str) -> dict[str, str]:
 
 
 def budget_of(row: Row) -> str:
-    """How long a run was meant to train: minutes of a CPU, or steps."""
+    """How long a run was meant to train: minutes of a CPU, or steps, wherever they were taken."""
     if row["minutes"] is None:
-        return f"{row['asked_steps']} steps of training on {row['device']}"
+        return f"{row['asked_steps']} steps of training"
     return f"{row['minutes']:g} minutes of training"
 
 

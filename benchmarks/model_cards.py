@@ -130,6 +130,8 @@ def measured(subject: Subject, found: Sequence[Record]) -> tuple[dict[str, Any],
         maps, points = (), {}
         rows = [{key: row[key] for key in row if key not in OF_A_MAP} for row in rows]
     folds = 0 if isinstance(subject.recipe.data, PhantomData) else len(subject.recipe.data.folds)
+    if folds:
+        rows = [{key: _by_folds(key, row[key]) for key in row} for row in rows]
     figures: dict[str, Any] = {
         "held_out": {
             "cases": len(held_out),
@@ -149,6 +151,11 @@ def measured(subject: Subject, found: Sequence[Record]) -> tuple[dict[str, Any],
         "why_head": facts.get("why_head", ""),
     }
     return figures, maps, points
+
+
+def _by_folds(column: str, value: Any) -> Any:
+    """A map rests on the scores of the folds' weights, which are not those of the package."""
+    return f"{value}, by the folds' weights" if column == "map fitted on" else value
 
 
 def own_tables(name: str, root: Path, packages: Path | None) -> list[dict[str, Any]]:

@@ -4,8 +4,7 @@
 
 `--data` holds the sets, or is the folder `ms_lesion_mr` itself. `--packages` holds what
 `medseg train ms-lesion-mr --fold N -o PACKAGES/ms-lesion-mr-fold-N` wrote, for each fold: every
-brain is segmented by the one package that was not trained on it, which is made sure of. Prints the
-published figures alone where no packages are given.
+brain is segmented by the one package that was not trained on it, which is made sure of.
 
 Lesions are connected parts (26) of 3 mm³ and more, in the truth as in the result. One counts as
 found where they share a voxel, a found one as a false alarm where it shares none; F1 is of the two
@@ -44,33 +43,6 @@ ALARMS = (2.0, 5.0, 10.0, 20.0)
 
 ONE_TO_ONE = MatchingRule(threshold=1e-9, assignment="optimal", many_to_one=True)
 """Any shared voxel; further parts of a lesion that was found are no false alarms."""
-
-PUBLISHED: tuple[Row, ...] = (
-    {
-        "what": "LST-AI, MSSEG-1, FLAIR and T1",
-        "Dice": "0.65",
-        "F1": "0.63",
-        "source": "medRxiv 2023.11.23.23298966",
-    },
-    {
-        "what": "LST-AI, 103 public cases; LST, SAMSEG and nnU-Net below 0.56",
-        "Dice": "above 0.62",
-        "F1": "above 0.62",
-        "source": "the same",
-    },
-    {
-        "what": "FLAMeS, FLAIR, 75 cases of three sets, trained on 668",
-        "Dice": "0.74",
-        "F1": "0.78",
-        "source": "doi 10.1111/jon.70085",
-    },
-    {
-        "what": "two readers, ISBI 2015",
-        "Dice": "about 0.63, recalled",
-        "F1": "",
-        "source": "Carass 2017, PMC5344762",
-    },
-)
 
 
 def large(instances: Instances) -> Instances:
@@ -125,11 +97,8 @@ def left_out(data: Path, packages: Path) -> list[tuple[LoadedCase, medseg.Model]
     return found
 
 
-def tables(data: Path, packages: Path | None) -> dict[str, list[Row]]:
+def tables(data: Path, packages: Path) -> dict[str, list[Row]]:
     """All tables, by a title that names the model first."""
-    published = {"published": list(PUBLISHED)}
-    if packages is None:
-        return published
     rows: dict[str, list[Row]] = {}
     curves = []
     known = left_out(data, packages)
@@ -142,7 +111,7 @@ def tables(data: Path, packages: Path | None) -> dict[str, list[Row]]:
             lines.append(lesion_row(case.id, found, case.truth))
         rows[f"{MODEL}, one brain left out, {title}"] = [*lines, mean_row(lines)]
         curves.append(froc_row(title, pairs))
-    return rows | {f"{MODEL}, sensitivity at false alarms a brain": curves} | published
+    return rows | {f"{MODEL}, sensitivity at false alarms a brain": curves}
 
 
 def mean_row(rows: Sequence[Row]) -> Row:
@@ -172,21 +141,16 @@ def missed(found: dict[str, list[Row]]) -> list[str]:
 
 
 def main() -> int:
-    """Print the tables; 0 where every bar is met, or where there are no packages to judge."""
+    """Print the tables; 0 where every bar is met."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=SHARED / "data", help="holds the sets")
-    parser.add_argument("--packages", type=Path, help=f"holds {MODEL}-fold-N")
+    parser.add_argument("--packages", type=Path, required=True, help=f"holds {MODEL}-fold-N")
     asked = parser.parse_args()
-    if asked.packages is None:
-        found = tables(asked.data, None)
-    else:
-        found = tables(present(asked.data, "--data"), present(asked.packages, "--packages"))
+    found = tables(present(asked.data, "--data"), present(asked.packages, "--packages"))
     for title, rows in found.items():
         print_table(title, rows)
-    if asked.packages is None:
-        return 0
     words = missed(found)
     print("\nall bars met" if not words else "\nNOT MET\n  " + "\n  ".join(words))
     return 1 if words else 0

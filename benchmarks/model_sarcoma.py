@@ -51,29 +51,6 @@ THRESHOLDS: Mapping[str, Callable[[float], float]] = {
 }
 READER, NO_READER = "the part on the tumour", "the whole image"
 
-PUBLISHED: tuple[Row, ...] = (
-    {
-        "what": "readers, MR, 15 cases, between readers",
-        "Dice": "0.741 to 0.972",
-        "source": "Radiol Bras 2021;54:155",
-    },
-    {
-        "what": "readers, MR, 15 cases, the same reader twice",
-        "Dice": "0.849 to 0.979",
-        "source": "Radiol Bras 2021;54:155",
-    },
-    {
-        "what": "nnU-Net, axial T1 MR, 299 patients",
-        "Dice": "median 0.89",
-        "source": "PubMed abstract, 2026",
-    },
-    {
-        "what": "model of MSTT-199 on another public set, MR",
-        "Dice": "0.79",
-        "source": "arXiv 2409.03110",
-    },
-)
-
 
 def dice(found: Mask, wanted: Mask) -> float:
     """Dice of two masks, of which the second is not empty."""
@@ -201,7 +178,7 @@ def tables(data: Path, packages: Path | None) -> dict[str, list[Row]]:
         found[f"{name}, cases"] = rows
     if PET in found:
         found[PET] += thresholds
-    return found | ({f"{MR}, published": list(PUBLISHED)} if MR in found else {})
+    return found
 
 
 def with_packages(packages: Path) -> list[str]:

@@ -3,8 +3,9 @@
     python benchmarks/recipe_hours.py [MODEL...] [--data FOLDER] [--threads N] [--steps N]
 
 `--data` holds the sets. A short run (25 steps) of each recipe is timed by the clock, its first
-steps and the saving left out; validation is not timed. Bars: 3 hours for all steps, and 45 minutes
-where the recipe has folds, for one of them.
+steps left out. What a recipe does besides (the check of its data, validation, balancing, the
+package) is not in it. Bars: 3 hours for all steps, and 45 minutes where the recipe has folds, for
+one of them. Status 1 where one is missed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def short(recipe: Recipe, steps: int, threads: int) -> Recipe:
         "validate_every": steps,
         "warmup_steps": min(recipe.training.warmup_steps, steps),
         "threads": threads,
+        "balance_volumes": False,
     }
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})
 
@@ -54,7 +56,7 @@ def seconds_a_step(recipe: Recipe, data: Path) -> float:
 
 
 def main() -> int:
-    """A line a model; 0 whether or not the bars are met."""
+    """A line a model; 0 where every bar is met."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,6 +66,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=25, help="of the short run, more than 7")
     asked = parser.parse_args()
     print(machine("medseg", "torch"), f"{asked.threads} thread(s)")
+    missed = False
     for name in asked.models:
         recipe = read_recipe(package_folder(name) / RECIPE)
         root = asked.data
@@ -73,13 +76,14 @@ def main() -> int:
         hours = seconds * recipe.training.steps / 3600
         folds = bool(getattr(recipe.data, "folds", ()))
         bar = FOLD_HOURS_BAR if folds else HOURS_BAR
+        missed |= hours > bar
         what = "a fold" if folds else "the recipe"
         print(
             f"{name}: {seconds:.2f} s a step, {recipe.training.steps} steps; "
             f"{what} {hours:.2f} h, {verdict(hours, bar, at_least=False)}",
             flush=True,
         )
-    return 0
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medseg.card import CardClass
-from medseg.heads.center_offset.loss import DENSE_WEIGHTS, dense_loss
+from medseg.heads.center_offset.loss import DENSE_WEIGHTS, dense_loss, undrawn_as_background
 from medseg.heads.contract import WindowTarget, lesion_ids, organ_ids
 from medseg.heads.query_parts import Denoised, Outputs, QueryRaw
 from medseg.heads.query_points import LearnedPoints, point_losses
@@ -221,13 +221,16 @@ def last_matches(
 def _organ_loss(organs: Tensor, points: Sequence[PointTarget], seen: Sequence[Tensor]) -> Tensor:
     """Cross entropy and soft Dice of the organs' masks at points, summed over the outputs.
 
-    Shapes: organs (O, B, 1 + organs, F + 1), the bias last.
+    Shapes: organs (O, B, 1 + organs, F + 1), the bias last. What nobody drew counts as background.
     """
     features = organs.shape[-1] - 1
     weights, bias = torch.split(organs.float(), [features, 1], dim=-1)
-    logits = torch.cat(
-        [weights[:, n] @ seen[n][:features] + bias[:, n] for n in range(len(points))], dim=-1
-    )
+    each = [weights[:, n] @ seen[n][:features] + bias[:, n] for n in range(len(points))]
+    drawn = [
+        undrawn_as_background(one, point.undrawn.expand(one.shape[:2]))
+        for one, point in zip(each, points, strict=True)
+    ]
+    logits = torch.cat(drawn, dim=-1)
     shares = torch.cat([one.organs for one in points], dim=-1).expand_as(logits)
     entropy = functional.cross_entropy(logits, shares) * len(logits)
     found = logits.softmax(dim=1)[:, 1:]
@@ -236,12 +239,12 @@ def _organ_loss(organs: Tensor, points: Sequence[PointTarget], seen: Sequence[Te
     return entropy + dice.mean(dim=1).sum()
 
 
-def set_weights(*, with_boxes: bool) -> dict[str, float]:
+def set_weights(*matched: str, **others: float) -> dict[str, float]:
     """How much each part of a query head's loss counts by default.
 
-    The dense part is an aid: its heat map, which the queries begin at, counts most.
+    `matched` are its parts of `SET_WEIGHTS`, `others` what it has besides. The dense part is an
+    aid: its heat map, which the queries begin at, counts most.
     """
-    boxes = () if with_boxes else ("box", "giou")
-    mine = {name: value for name, value in SET_WEIGHTS.items() if name not in boxes}
     dense = {**DENSE_WEIGHTS, "centre": 1.0, "offset": 1.0}
-    return {**dense, **mine, "organ_query": 1.0, "denoising": 1.0, "mask_points": 5.0}
+    mine = {name: SET_WEIGHTS[name] for name in matched}
+    return {**dense, **mine, "denoising": 1.0, **others}

@@ -58,7 +58,8 @@ class PointTarget(NamedTuple):
     """One window's objects at candidate points.
 
     Shapes: class_ids (N,); boxes (N, 6) float; cells (P, 3) of stride 2; shares (N, P), what part
-    of each cell each object fills; organs (1 + organs, P), background first, adding up to 1.
+    of each cell each object fills; organs (1 + organs, P), background first, adding up to 1;
+    undrawn (1 + organs,) true for organs that nobody drew.
     """
 
     class_ids: Tensor
@@ -66,6 +67,7 @@ class PointTarget(NamedTuple):
     cells: Tensor
     shares: Tensor
     organs: Tensor
+    undrawn: Tensor
 
 
 def point_target(
@@ -91,4 +93,5 @@ def point_target(
         torch.from_numpy(cells).to(device),
         torch.from_numpy(shares_at(cells, crops)).to(device),
         torch.from_numpy(by_class).to(device),
+        torch.tensor([False, *(one in target.undrawn for one in organs)], device=device),
     )

@@ -16,8 +16,8 @@ def render_readme(card: Card, figures: Mapping[str, Any]) -> str:
     looked at, "why_head" why the head was chosen; "peers" are rows of
     what, figure and source; "not_for" lists uses; "calibration", "domain" and "cost" are rows,
     "robustness" has "cases" and a "table"; "tables" are rows with a title and perhaps a note;
-    "reliability" is a picture; "worst" has rows of case, Dice and picture; "validation" has the
-    last row of the training's log. What is not there is left out.
+    "reliability" is a picture; "worst" has rows of case, Dice and picture; "validation", the last
+    row of the training's log, is not shown. What is not there is left out.
     """
     parts = [
         f"# {card.name} {card.version}",

@@ -73,6 +73,7 @@ class Recipe(Part):
             msg = "augmentation.transpose goes with one model.spacing_mm along all axes"
             raise ValueError(msg)
         self._check_sides()
+        self._check_possible()
         kinds = [one.kind for one in self.model.classes]
         by_instance = getattr(self.data, "label_values", "class") == "instance"
         if by_instance and kinds != ["lesion"]:
@@ -100,6 +101,15 @@ class Recipe(Part):
         if any(kinds[one] != kinds[other] for one, other in self.augmentation.sides.pairs):
             msg = "augmentation.sides: both of a pair are organs, or both are lesions"
             raise ValueError(msg)
+
+    def _check_possible(self) -> None:
+        possible = {} if isinstance(self.data, PhantomData) else self.data.possible_ml
+        organs = [one.name for one in self.model.classes if one.kind == "organ"]
+        for name in possible:
+            if name not in organs:
+                near = closest(name, organs)
+                msg = f"data.possible_ml.{name}: the model has no such organ{near}"
+                raise ValueError(msg)
 
     def _check_synthesis(self, kinds: Sequence[str]) -> None:
         if kinds != ["lesion"] or isinstance(self.data, PhantomData):

@@ -129,8 +129,8 @@ class PhantomData(Part):
 class TrainingSection(Part):
     """How the weights are found.
 
-    Units: `crop_shape` is voxels (z, y, x) of the model's grid; `loss_weights` multiply the
-    head's losses by name, those not named by 1; `ema_decay` 0 keeps no average of the weights.
+    Units: `crop_shape` is voxels (z, y, x) of the model's grid; `loss_weights` replace the
+    head's own by name, those not named stay; `ema_decay` 0 keeps no average of the weights.
     `balance_volumes` shifts the organs' logits after the last step until, on the validation cases,
     the median volume error is 0. With `click_jitter` every window lies around the middle of an
     object, moved along each axis by up to this share of the object's half length. `beyond_image`

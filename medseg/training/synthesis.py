@@ -57,7 +57,7 @@ class Donor:
 class Painter:
     """Draws windows of cases, some with lesions of donors in them or in new contrasts.
 
-    Cases are prepared once each and kept on `device`.
+    Cases are prepared once each and kept.
     """
 
     def __init__(self, donors: Sequence[Donor], recipe: Recipe, settings: Synthesis) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -91,9 +90,3 @@ def test_froc_is_read_by_the_lesions_scores(ms: ModuleType) -> None:
     row = ms.froc_row("all", [(truth, truth)])
     assert row["at 2"] == 1.0
     assert row["what"] == "all"
-
-
-def test_published_figures_need_no_package(run: Callable[..., str], shared_data: Path) -> None:
-    printed = run("model_ms", "--data", str(shared_data))
-    assert "LST-AI" in printed
-    assert "0.65" in printed

@@ -94,7 +94,10 @@ def test_decoder_settings_are_stated_with_their_defaults(name: str) -> None:
 
 @pytest.mark.parametrize("name", HEADS)
 def test_weights_of_losses_are_stated(name: str) -> None:
-    assert stated_weights()[AS_ANOTHER.get(name, name)] == dict(HEADS[name].loss_weights)
+    found = stated_weights()[AS_ANOTHER.get(name, name)]
+    if name == "components":  # said below the table
+        found = {part: one for part, one in found.items() if part not in ("centre", "offset")}
+    assert found == dict(HEADS[name].loss_weights)
 
 
 @pytest.mark.parametrize(("name", "other"), AS_ANOTHER.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from head_cases import EMPTY, SHAPE, SPACING_MM, ball, full_mask, noise, target_
 from modelling import LESIONS, ORGANS, card
 from query_cases import QUERIES, small_network
 
+from medseg.errors import ModelError
 from medseg.heads import HEADS
 from medseg.heads.query_parts import QueryRaw, likely_masks
 from medseg.heads.query_points import SharpMasks, interpolated_mask
@@ -49,6 +51,26 @@ def test_a_shift_of_organs_moves_their_logits_once_and_no_other(stem_stride: int
         after = network(noise()).dense.organ
     shift = (after - before).mean(dim=(0, 2, 3, 4))
     torch.testing.assert_close(shift, torch.tensor([0.0, 0.5, -0.25]), atol=1e-5, rtol=1e-5)
+
+
+def test_what_nobody_drew_may_be_that_organ_or_background() -> None:
+    network = small_network("mask2former", ORGANS)
+    drawn = target_of([ball((12, 16, 8), 5)], [0])
+    raw = network(noise(), [drawn])
+    swapped = raw._replace(organs=raw.organs[:, :, [2, 1, 0]])
+    for undrawn, same in (((1,), True), ((), False)):
+        target = replace(drawn, undrawn=undrawn)
+        ours, theirs = (
+            set_loss(one, [target], card(ORGANS).classes, SPACING_MM)["organ_query"].item()
+            for one in (raw, swapped)
+        )
+        assert (ours == pytest.approx(theirs, rel=1e-5)) is same
+
+
+@pytest.mark.parametrize("classes", [ORGANS, LESIONS])
+def test_a_refinement_that_there_is_not_is_refused(classes: list[dict[str, Any]]) -> None:
+    with pytest.raises(ModelError, match=r"head.network.refine is one of .*got 'point_rend'"):
+        small_network("mask2former", classes, refine="point_rend")
 
 
 def test_without_a_lesion_class_there_are_organs_alone() -> None:

@@ -195,6 +195,11 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(tmp_path, old, new,
             'axes = ["w"]',
             r"augmentation.flip.axes\[0\]: 'w' should be 'z', 'y' or 'x'",
         ),
+        (
+            'labels = "labels"',
+            'labels = "labels"\npossible_ml = {livr = [1.0, 2.0]}',
+            "data.possible_ml.livr: the model has no such organ",
+        ),
         ("low = 0.9", "low = 1.9", "augmentation.scale: low 1.9 is above high 1.1"),
         ('images = "images"', "images = 3", "data.images: 3 should be a valid string"),
         (

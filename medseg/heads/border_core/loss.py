@@ -12,7 +12,7 @@ from torch.nn import functional
 from medseg.card import CardClass
 from medseg.heads.border_core.network import BorderCore
 from medseg.heads.border_core.targets import THICKNESS_MM, CoreTarget, core_target
-from medseg.heads.center_offset.loss import class_parts, window_shape
+from medseg.heads.center_offset.loss import class_parts, where_known, window_shape
 from medseg.heads.center_offset.object_loss import object_loss, object_voxels, sums_by_group
 from medseg.heads.center_offset.targets import dense_target
 from medseg.heads.contract import WindowTarget
@@ -47,7 +47,7 @@ def border_core_loss(
     parts["core"] = object_core_loss(raw.core.float(), drawn)
     if raw.lesion is not None:
         voxels = object_voxels(targets, classes, target.lesion)
-        parts["object"] = object_loss(raw.lesion.float(), voxels)
+        parts["object"] = object_loss(where_known(raw.lesion.float(), target), voxels)
     return parts
 
 

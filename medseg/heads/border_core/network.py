@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from medseg.card import CardClass
-from medseg.heads.center_offset.network import CenterOffset, CenterOffsetNetwork
+from medseg.heads.center_offset.network import CenterOffset, CenterOffsetNetwork, Refine
 from medseg.heads.contract import WindowTarget, lesion_ids
 
 
@@ -44,7 +44,7 @@ class BorderCoreNetwork(nn.Module):
         classes: Sequence[CardClass],
         *,
         refinement_width: int = 16,
-        refine: Literal["convolution", "pointrend"] = "convolution",
+        refine: Refine = "convolution",
         coarse_stride: int = 4,
     ) -> None:
         super().__init__()

@@ -9,7 +9,9 @@ from medseg.heads.contract import HeadParts
 
 CENTER_OFFSET = HeadParts(CenterOffsetNetwork, center_offset_loss, WEIGHTS, CenterOffsetDecoder)
 COMPONENTS = CENTER_OFFSET._replace(
-    network=partial(CenterOffsetNetwork, votes=False), decoder=ComponentDecoder
+    network=partial(CenterOffsetNetwork, votes=False),
+    loss_weights={name: one for name, one in WEIGHTS.items() if name not in ("centre", "offset")},
+    decoder=ComponentDecoder,
 )
 
 __all__ = ["CENTER_OFFSET", "COMPONENTS", "CenterOffsetDecoder", "ComponentDecoder"]

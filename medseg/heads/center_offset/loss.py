@@ -55,7 +55,7 @@ def center_offset_loss(
     parts = _dense_parts(raw, target)
     if raw.lesion is not None:
         voxels = object_voxels(targets, classes, target.lesion)
-        parts["object"] = object_loss(_where_known(raw.lesion.float(), target), voxels)
+        parts["object"] = object_loss(where_known(raw.lesion.float(), target), voxels)
     return parts
 
 
@@ -79,7 +79,7 @@ def dense_loss(
 def _dense_parts(raw: CenterOffset, target: DenseTarget) -> dict[str, Tensor]:
     parts = class_parts(raw, target)
     if raw.centre is not None and raw.offset_mm is not None:
-        parts["centre"] = focal_loss(raw.centre.float(), target.centre)
+        parts["centre"] = focal_loss(_heat_where_known(raw.centre.float(), target), target.centre)
         parts["offset"] = _offset_loss(raw.offset_mm.float(), target)
     return parts
 
@@ -115,28 +115,29 @@ def _class_losses(
 ) -> dict[str, Tensor]:
     parts = {}
     if organ is not None:
-        organ = _undrawn_as_background(organ.float(), target)
+        organ = _organ_where_known(undrawn_as_background(organ.float(), target.undrawn), target)
         dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
         parts["organ"] = functional.cross_entropy(organ, target.organ) + dice(
             organ, target.organ[:, None]
         )
     if lesion is not None:
         dice = DiceLoss(sigmoid=True, batch=True)
-        lesion = _where_known(lesion.float(), target)
+        lesion = where_known(lesion.float(), target)
         entropy = functional.binary_cross_entropy_with_logits(lesion, target.lesion)
         parts["lesion"] = entropy + dice(lesion, target.lesion)
     return parts
 
 
-def _undrawn_as_background(organ: Tensor, target: DenseTarget) -> Tensor:
+def undrawn_as_background(organ: Tensor, undrawn: Tensor | None) -> Tensor:
     """Organ logits (B, 1 + organs, ...) with those of undrawn organs given to the background.
 
     What nobody drew may lie anywhere in what counts as background: the background's probability is
     the sum of both (the marginal loss of Shi et al. 2021), and Dice sees nothing of the organ.
+    `undrawn` (B, 1 + organs) is as in `DenseTarget`.
     """
-    if target.undrawn is None:
+    if undrawn is None:
         return organ
-    undrawn = target.undrawn.view(*organ.shape[:2], *[1] * (organ.dim() - 2))
+    undrawn = undrawn.view(*organ.shape[:2], *[1] * (organ.dim() - 2))
     belongs = undrawn.clone()
     belongs[:, 0] = True
     background = organ.masked_fill(~belongs, -torch.inf).logsumexp(dim=1, keepdim=True)
@@ -144,11 +145,27 @@ def _undrawn_as_background(organ: Tensor, target: DenseTarget) -> Tensor:
     return torch.cat([background, others], dim=1)
 
 
-def _where_known(lesion: Tensor, target: DenseTarget) -> Tensor:
+def where_known(lesion: Tensor, target: DenseTarget) -> Tensor:
     """Lesion logits that say with certainty, as the target does, that nothing is at `beyond`."""
     if target.beyond is None:
         return lesion
     return lesion.masked_fill(target.beyond[:, None], SURELY_NOT)
+
+
+def _organ_where_known(organ: Tensor, target: DenseTarget) -> Tensor:
+    """Organ logits by which background is certain, as in the target, at `beyond`."""
+    if target.beyond is None:
+        return organ
+    others = organ[:, 1:].masked_fill(target.beyond[:, None], NOWHERE)
+    return torch.cat([organ[:, :1], others], dim=1)
+
+
+def _heat_where_known(heat: Tensor, target: DenseTarget) -> Tensor:
+    """Logits of the heat map that find no centre in cells of which nothing at all is known."""
+    if target.beyond is None:
+        return heat
+    known = functional.max_pool3d((~target.beyond).float()[:, None], 2) > 0
+    return heat.masked_fill(~known & (target.centre < 1), SURELY_NOT)
 
 
 def _point_loss(points: PointLogits, target: DenseTarget, lesions: int) -> Tensor:

@@ -5,7 +5,7 @@ from medseg.heads.detr.network import DetrNetwork
 from medseg.heads.query_decode import QueryDecoder
 from medseg.heads.set_loss import set_loss, set_weights
 
-WEIGHTS = set_weights(with_boxes=True)
+WEIGHTS = set_weights("class", "mask", "dice", "box", "giou")
 
 DETR = HeadParts(DetrNetwork, set_loss, WEIGHTS, QueryDecoder)
 

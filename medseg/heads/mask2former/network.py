@@ -42,6 +42,12 @@ class Mask2FormerSettings(QuerySettings):
 
     refine: Literal["convolution", "pointrend"] = "convolution"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.refine not in ("convolution", "pointrend"):
+            msg = f"head.network.refine is one of convolution, pointrend; got {self.refine!r}"
+            raise ValueError(msg)
+
 
 class Mask2FormerNetwork(nn.Module):
     """Queries that look where their last mask was, for lesions and organs alike.

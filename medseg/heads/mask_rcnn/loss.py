@@ -16,6 +16,7 @@ from medseg.heads.mask_rcnn.sampling import LesionObjects, lesion_objects
 from medseg.networks.anchors import atss_matches, giou_loss, pair_iou
 from medseg.networks.point_sampling import sample_crops
 from medseg.networks.roi_align import box_points, grid_places
+from medseg.networks.set_matching import mask_losses
 
 WEIGHTS = {
     **DENSE_WEIGHTS,
@@ -71,11 +72,8 @@ def varifocal_loss(logits: Tensor, quality: Tensor) -> Tensor:
 
 def region_mask_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     """Mean cross entropy plus soft Dice of each row, (R, N) and (R, N) in 0..1 -> (R,)."""
-    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    found = torch.sigmoid(logits)
-    both = (found * wanted).sum(dim=1)
-    dice = 1 - (2 * both + 1) / (found.sum(dim=1) + wanted.sum(dim=1) + 1)
-    return entropy.mean(dim=1) + dice
+    entropy, dice = mask_losses(logits, wanted)
+    return entropy + dice
 
 
 def _proposal_losses(proposals: Proposals, objects: Sequence[LesionObjects]) -> dict[str, Tensor]:

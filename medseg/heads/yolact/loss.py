@@ -20,7 +20,7 @@ from medseg.heads.yolact.network import Yolact
 from medseg.networks.detector import Assigned, assign, at_cells, detection_losses
 
 WEIGHTS = {
-    **DENSE_WEIGHTS,
+    **{name: one for name, one in DENSE_WEIGHTS.items() if name != "points"},
     "lesion": 2.0,
     "offset": 1.0,
     "objectness": 1.0,
