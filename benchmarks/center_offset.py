@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from heads_figures import above
 from scipy.ndimage import binary_dilation
 
 import medseg
@@ -70,11 +71,6 @@ def segment_windows(model: Model, seeds: range) -> list[Pair]:
         phantom = touching_lesions(seed)
         pairs.append((medseg.segment(phantom.volume, model, device="cpu"), phantom.truth))
     return pairs
-
-
-def above(pairs: Sequence[Pair], score: float) -> list[Pair]:
-    """The pairs with predictions of at least this score."""
-    return [(found.filter(lambda one: one.score >= score), truth) for found, truth in pairs]
 
 
 def balanced_score(pairs: Sequence[Pair]) -> float:

@@ -76,7 +76,9 @@ def about(path: Path) -> Iterator[None]:
 def describe(error: BaseException) -> tuple[str, dict[str, str], int]:
     """The line, the facts for JSON, and the exit code of an error."""
     if _is_interrupt(error):
-        return "interrupted", _facts("interrupted", "stopped by the user"), INTERRUPTED
+        said = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        line = f"interrupted: {said}" if said else "interrupted"
+        return line, _facts("interrupted", "stopped by the user"), INTERRUPTED
     if isinstance(error, MedsegError):
         return f"error: {one_line(str(error))}", error.as_dict(), error.exit_code
     if _is_memory(error):

@@ -52,13 +52,14 @@ def show_model(
 ) -> None:
     """Show what a model is for, what it needs and finds, its limits and its licences."""
     with reported(debug=debug, as_json=as_json):
-        from medseg.models import card_of
+        from medseg.models import card_of, figures_of
 
         card = card_of(name)
         if as_json:
             show_json(card.model_dump(mode="json"))
             return
-        show_table(f"{card.name} {card.version}", ("", ""), _facts(card))
+        facts = [*_facts(card), *_held_out(figures_of(name))]
+        show_table(f"{card.name} {card.version}", ("", ""), facts)
 
 
 def _overview(card: Card, figures: Mapping[str, Any]) -> dict[str, object]:
@@ -75,6 +76,14 @@ def _overview(card: Card, figures: Mapping[str, Any]) -> dict[str, object]:
         "held_out_cases": cases or None,
         "licence": card.licence.weights,
     }
+
+
+def _held_out(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the model is not for, and how good it is on cases that it never saw."""
+    from medseg.models.readme import figures_in_words
+
+    not_for = [("not for", "; ".join(figures["not_for"]))] if figures.get("not_for") else []
+    return [*not_for, *(("on unseen cases", line) for line in figures_in_words(figures))]
 
 
 def _facts(card: Card) -> list[tuple[str, str]]:

@@ -103,7 +103,7 @@ def segment(  # noqa: PLR0913 - one parameter an option
     instances.csv: one row an object; volumes in ml, positions in LPS mm.
     summary.json: counts, total volumes, versions, hashes, defaults, warnings.
     preview.png: slices through the objects.
-    semantic.nii.gz: the class of each voxel, with --as semantic.
+    semantic.nii.gz, .json: the class of each voxel and their names, with --as semantic.
     panoptic.nii.gz, .json: its one segment and what it is, with --as panoptic.
     instances.seg.dcm, .sr.dcm, .rtstruct.dcm: with --format.
     probabilities.seg.dcm: with --probabilities.
@@ -131,7 +131,7 @@ def segment(  # noqa: PLR0913 - one parameter an option
         from medseg.models import load_model
 
         loaded = load_model(model)
-        with progress_bar("segment", quiet=quiet) as progress:
+        with about(study), progress_bar("segment", quiet=quiet) as progress:
             found = find(volumes, loaded, at=point, box=corners, device=device, progress=progress)
         table = measure(found, volumes[card.channels[0].name])
         dicom = None if source is None else _dicom(found, source, table, card, told)

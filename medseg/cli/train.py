@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,7 +112,7 @@ def train(  # noqa: PLR0913 - one parameter an option
         if out is None or overfit_one:
             _overfit(plan, root, device, quiet=quiet)
             return
-        with progress_bar("train", quiet=quiet) as progress:
+        with _kept(out), progress_bar("train", quiet=quiet) as progress:
             package = run(
                 plan,
                 writable_folder(out),
@@ -124,6 +126,20 @@ def train(  # noqa: PLR0913 - one parameter an option
                 say=lambda line: typer.echo(line, err=True),
             )
         typer.echo(f"the model package is {package}")
+
+
+@contextmanager
+def _kept(out: Path) -> Iterator[None]:
+    """Say with an interruption what it did not cost."""
+    from medseg.training.checkpoint import CHECKPOINT
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (out / CHECKPOINT).is_file():
+            raise
+        msg = f"the steps so far are kept in {out}; the same command goes on from there"
+        raise KeyboardInterrupt(msg) from None
 
 
 def _overfit(plan: Recipe, root: Path, device: str, *, quiet: bool) -> None:

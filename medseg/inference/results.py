@@ -36,7 +36,10 @@ FILES = (LABEL_MAP, SEGMENTATION, TABLE, PREVIEW, SUMMARY)
 
 View = Literal["semantic", "panoptic"]
 VIEWS: Mapping[View, tuple[str, ...]] = MappingProxyType(
-    {"semantic": ("semantic.nii.gz",), "panoptic": ("panoptic.nii.gz", "panoptic.json")}
+    {
+        "semantic": ("semantic.nii.gz", "semantic.json"),
+        "panoptic": ("panoptic.nii.gz", "panoptic.json"),
+    }
 )
 """Files of other views of the same result."""
 
@@ -102,6 +105,9 @@ def write_results(
 ) -> Summary:
     """Write `FILES` into the folder `out`, which must be there; older ones are replaced.
 
+    What other results of an earlier run lie there stays, and is named in a warning
+    (`earlier-results`): it may be of another study.
+
     `volume` is what was segmented, several channels by name with the first on the instances' grid;
     `table` comes from `measure`; `dicom`, where given, is written too, and so are `views`: the
     class of each voxel, or its one segment with a list of what they are. The same values give the
@@ -120,6 +126,8 @@ def write_results(
         summary = replace(summary, warnings=warnings, files=(*FILES[:-1], *dicom.files, FILES[-1]))
     others = [name for view in dict.fromkeys(views) for name in VIEWS[view]]
     summary = replace(summary, files=(*summary.files[:-1], *others, SUMMARY))
+    replaced = (*summary.files, *(dicom.empty if dicom is not None else ()))
+    summary = replace(summary, warnings=(*summary.warnings, *_left_there(out, replaced)))
     with staged(out, summary.files) as stage:
         write(without_overlaps(instances), stage / LABEL_MAP)
         write(instances, stage / SEGMENTATION)
@@ -134,10 +142,27 @@ def write_results(
     return summary
 
 
+def _left_there(out: Path, replaced: Sequence[str]) -> list[InputWarning]:
+    """A warning where results lie in `out` that are not among those to be `replaced`."""
+    from medseg.io.dicom_out import FILES as DICOM_FILES
+
+    known = [*DICOM_FILES.values(), *(name for names in VIEWS.values() for name in names)]
+    left = [name for name in known if name not in replaced and (out / name).is_file()]
+    if not left:
+        return []
+    detail = (
+        f"{', '.join(left)} in the same folder are of an earlier run, perhaps of another study: "
+        "remove them, or give every study a folder of its own"
+    )
+    return [InputWarning("earlier-results", detail)]
+
+
 def _write_views(instances: Instances, stage: Path, names: Sequence[str]) -> None:
     geometry = instances.geometry
     if "semantic.nii.gz" in names:
         write(Volume(semantic_map(instances), geometry), stage / "semantic.nii.gz")
+        values = {str(one.label): one.name for one in instances.classes}
+        _write_text(json.dumps({"classes": values}, indent=2) + "\n", stage / "semantic.json")
     if "panoptic.nii.gz" in names:
         drawn, segments = panoptic_map(instances)
         write(Volume(drawn, geometry), stage / "panoptic.nii.gz")

@@ -101,6 +101,16 @@ def headline(card: Card, figures: Mapping[str, Any]) -> tuple[str, int]:
     return ", ".join(words), int(found["cases"])
 
 
+def figures_in_words(figures: Mapping[str, Any]) -> list[str]:
+    """A line for each row of the held-out tables: every figure with its name."""
+    found = figures.get("held_out") or {}
+    return [
+        f"{row['class']}: "
+        + ", ".join(f"{name} {_figure(one)}" for name, one in row.items() if name != "class")
+        for row in [*found.get("table", ()), *found.get("lesions", ())]
+    ]
+
+
 def _not_for(figures: Mapping[str, Any]) -> list[str]:
     listed = figures.get("not_for")
     return [f"**Not for** {'; '.join(listed)}."] if listed else []

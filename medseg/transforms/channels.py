@@ -96,7 +96,10 @@ def check_meaning(volume: Volume, channel: Channel, card: Card) -> list[InputWar
         notes.append(InputWarning("modality-assumed", detail))
     if unit is not None and volume.unit == "unknown":
         low, high = volume.array.min(), volume.array.max()
-        detail = f"{subject} does not say its unit: taken as {unit} (values {low:g} to {high:g})"
+        detail = (
+            f"{subject} does not say its unit: taken as {unit} (values {low:g} to {high:g}) by the "
+            f"model alone; what else asks for the unit needs --unit {unit}"
+        )
         notes.append(InputWarning("unit-assumed", detail))
     return notes
 

@@ -39,6 +39,12 @@ def segment_raising(run, image, tmp_path, threshold_model, monkeypatch):
     return call
 
 
+def test_a_refusal_while_segmenting_names_the_file(segment_raising, image) -> None:
+    refused = InputRefused("point-outside-image", "the point (1, 2, 3)", "it lies outside", "mend")
+    (line,) = segment_raising(refused).error_lines
+    assert f"{image.name}: the point (1, 2, 3)" in line
+
+
 def test_a_refusal_is_one_line_and_exit_code_3(segment_raising, refused) -> None:
     outcome = segment_raising(refused)
     assert outcome.code == 3

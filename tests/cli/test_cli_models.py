@@ -43,6 +43,13 @@ def test_a_weak_model_says_what_it_tells_with_every_result(run) -> None:
     assert "caveat" not in run("models", "show", "hippocampus-mr").out
 
 
+def test_a_shipped_model_shows_its_figures_and_what_it_is_not_for(run) -> None:
+    shown = " ".join(run("models", "show", "sarcoma-mr").out.split())
+    assert "not for" in shown
+    assert "mean Dice 0.603" in shown
+    assert "median absolute volume error 0.454" in shown
+
+
 def test_a_model_in_json_is_its_card(run, threshold_model) -> None:
     card = json.loads(run("models", "show", threshold_model, "--json").out)
     assert card["channels"][1]["name"] == "t1"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from cli_cases import two_echoes
@@ -47,7 +48,21 @@ def test_a_study_becomes_files_and_a_table(segment, image, tmp_path) -> None:
 def test_other_views_of_the_result_are_written_on_request(segment, image, tmp_path) -> None:
     assert segment(image, "--as", "semantic", "--as", "panoptic").code == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {*FILES, "semantic.nii.gz", "panoptic.nii.gz", "panoptic.json"}
+    views = {f"{view}.{kind}" for view in ("semantic", "panoptic") for kind in ("nii.gz", "json")}
+    assert written == {*FILES, *views}
+    legend = json.loads((tmp_path / "out" / "semantic.json").read_text())
+    drawn = set(np.unique(nibabel.load(tmp_path / "out" / "semantic.nii.gz").dataobj)) - {0}
+    assert legend["classes"][str(*drawn)] == "bright spot"
+
+
+def test_what_is_left_of_an_earlier_study_is_named(segment, image, tmp_path) -> None:
+    assert segment(image, "--as", "semantic").code == 0
+    outcome = segment(image)
+    (line,) = (one for one in outcome.err.splitlines() if "[earlier-results]" in one)
+    assert "semantic.nii.gz, semantic.json in the same folder are of an earlier run" in line
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert "earlier-results" in [one["code"] for one in summary["warnings"]]
+    assert "[earlier-results]" not in segment(image, "--as", "semantic").err
 
 
 def test_an_unknown_view_is_a_usage_error(segment, image) -> None:

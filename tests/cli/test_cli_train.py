@@ -8,6 +8,7 @@ import pytest
 
 import medseg.training
 from medseg.models import recipe_path, shipped_recipes
+from medseg.training.checkpoint import CHECKPOINT
 
 
 @pytest.fixture
@@ -91,6 +92,19 @@ def test_overfit_one_prints_its_ap_and_fails_below_one(
     outcome = run("train", recipe, "--overfit-one", "--data", tmp_path)
     assert outcome.code == code
     assert f"AP50 {ap50:.3f} on a window of 24 × 24 × 24 voxels with 4 object(s)" in outcome.out
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_interrupt_says_what_is_kept(run, recipe, tmp_path, monkeypatch, kept: bool) -> None:
+    def train(plan, out, **options):
+        if kept:
+            (out / CHECKPOINT).touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(vars(medseg.training), "train", train)
+    outcome = run("train", recipe, "-o", tmp_path / "out")
+    assert outcome.code == 130
+    assert ("the same command goes on from there" in outcome.err) is kept
 
 
 def test_what_the_training_says_is_shown(run, recipe, tmp_path, monkeypatch) -> None:
