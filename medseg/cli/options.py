@@ -204,7 +204,7 @@ VolumeNumber = Annotated[
 ]
 ModalityName = Annotated[
     Literal["CT", "MR", "PT"] | None,
-    typer.Option("--modality", help="What the image is, where its file does not say."),
+    typer.Option("--modality", help="What the image is, where its file does not say; PT is PET."),
 ]
 UnitName = Annotated[
     Literal["HU", "SUVbw", "Bq/ml", "arbitrary"] | None,
