@@ -36,6 +36,9 @@ LEFT_TO_TRAINING = ("training", "weights_sha256", "domain", "calibration")
 DENSE_HEADS = ("border_core", "center_offset", "components")
 """Heads whose losses leave out voxels of which nothing is known."""
 
+NAMED = 5
+"""So many further problems of a recipe are named by their keys."""
+
 _LOSS_WEIGHTS = ("training", "loss_weights")
 
 
@@ -173,7 +176,7 @@ def read_recipe(
 
     Raises:
         InputRefused: `recipe-invalid` with the first problem, the key it concerns, the key that
-            was probably meant, and how many problems there are besides.
+            was probably meant, and how many problems there are besides, with their keys.
     """
     raw = _read_toml(path)
     recipe: Recipe | None = None
@@ -235,6 +238,8 @@ def _at(raw: Any, *keys: str) -> Any:
 
 
 def _invalid(path: Path, problems: Sequence[str]) -> InputRefused:
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    keys = [one.partition(":")[0] for one in problems[1:]]
+    named = ", ".join(keys[:NAMED]) + (", …" if len(keys) > NAMED else "")
+    more = f" (and {len(keys)} more: {named})" if keys else ""
     remedy = "mend the recipe" if more else "mend that key of the recipe"
     return InputRefused("recipe-invalid", path.name, f"{problems[0]}{more}", remedy)

@@ -301,7 +301,8 @@ def test_a_loss_that_the_head_does_not_have_is_named(tmp_path, name, said):
 def test_all_problems_are_counted_and_the_first_is_told(tmp_path):
     text = changed("steps = 100", "steps = 0").replace("learning_rate", "learning_rte")
     text = text.replace("center_offset", "none")
-    with pytest.raises(InputRefused, match=r"did you mean learning_rate\? \(and 2 more\)"):
+    said = r"did you mean learning_rate\? \(and 2 more: training.steps, model.head.name\)"
+    with pytest.raises(InputRefused, match=said):
         read_recipe(recipe_at(tmp_path, text), heads=["center_offset"])
 
 
