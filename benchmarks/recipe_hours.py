@@ -65,6 +65,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=25, help="of the short run, more than 7")
     asked = parser.parse_args()
+    if asked.steps < WARM + 3:
+        parser.error(f"--steps is {WARM + 3} or more")
     print(machine("medseg", "torch"), f"{asked.threads} thread(s)")
     missed = False
     for name in asked.models:

@@ -112,7 +112,7 @@ def train(  # noqa: PLR0913 - one parameter an option
         if out is None or overfit_one:
             _overfit(plan, root, device, quiet=quiet)
             return
-        with _kept(out), progress_bar("train", quiet=quiet) as progress:
+        with _kept(out, resume=resume), progress_bar("train", quiet=quiet) as progress:
             package = run(
                 plan,
                 writable_folder(out),
@@ -129,7 +129,7 @@ def train(  # noqa: PLR0913 - one parameter an option
 
 
 @contextmanager
-def _kept(out: Path) -> Iterator[None]:
+def _kept(out: Path, *, resume: bool) -> Iterator[None]:
     """Say with an interruption what it did not cost."""
     from medseg.training.checkpoint import CHECKPOINT
 
@@ -138,7 +138,8 @@ def _kept(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         if not (out / CHECKPOINT).is_file():
             raise
-        msg = f"the steps so far are kept in {out}; the same command goes on from there"
+        which = "the same command" if resume else "the same command without --restart"
+        msg = f"the steps so far are kept in {out}; {which} goes on from there"
         raise KeyboardInterrupt(msg) from None
 
 

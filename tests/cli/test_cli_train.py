@@ -105,6 +105,8 @@ def test_an_interrupt_says_what_is_kept(run, recipe, tmp_path, monkeypatch, kept
     outcome = run("train", recipe, "-o", tmp_path / "out")
     assert outcome.code == 130
     assert ("the same command goes on from there" in outcome.err) is kept
+    again = run("train", recipe, "-o", tmp_path / "out", "--restart")
+    assert ("command without --restart goes on from there" in again.err) is kept
 
 
 def test_what_the_training_says_is_shown(run, recipe, tmp_path, monkeypatch) -> None:
