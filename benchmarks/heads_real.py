@@ -54,7 +54,7 @@ FOLDERS = {"nodules": "lung_nodule_ct", "ms": "ms_lesion_mr"}
 BRAINS = (7, 19, 26)
 LEFT_OUT = ("lidc_0807_4",)
 VALIDATED = 40
-"""So many nodules choose the score."""
+"""So many nodules choose the score; others of the patients that may choose take part in nothing."""
 
 
 def recipe_of(head: str, name: str, brain: int, data: Path, steps: int) -> Recipe:
@@ -81,10 +81,11 @@ def split_of(name: str, brain: int, data: Path) -> dict[str, list[str]]:
     patient = {one: int(one.split("_")[1]) for one in ids}
     left_out = [one for one in ids if patient[one] in {patient[out] for out in LEFT_OUT}]
     others = [one for one in ids if one not in left_out]
+    choosing = [one for one in others if patient[one] % 5 == 1]
     return {
         "held_out": [one for one in others if patient[one] % 5 == 0],
-        "validation": [one for one in others if patient[one] % 5 == 1][:VALIDATED],
-        "exclude": left_out,
+        "validation": choosing[:VALIDATED],
+        "exclude": left_out + choosing[VALIDATED:],
     }
 
 

@@ -138,11 +138,14 @@ def _plan(
     given: dict[str, Any], settings: Settings, options: BatchOptions, *, as_json: bool, quiet: bool
 ) -> None:
     from medseg_workflows import plan_batch
+    from medseg_workflows.plan_output import BATCH
     from medseg_workflows.progress import shown
 
     with shown(quiet=quiet) as screen:
         found = plan_batch(**given, settings=settings, options=options, screen=screen)
     _show_plan(found, as_json=as_json)
+    if not as_json and (given["out"] / BATCH).exists():
+        typer.echo("OUT holds a batch: its plan.csv is that of its last run (--json: all of this)")
 
 
 def _show_plan(found: Plan, *, as_json: bool) -> None:

@@ -186,7 +186,7 @@ def _dicom(
         table=table,
         codes=codes_of_card(card),
         timestamp=told.timestamp,
-        probabilities=told.probabilities,
+        probabilities=told.probabilities and bool(found.items),
     )
 
 

@@ -173,10 +173,17 @@ def _watch(
 
     say = (lambda _line: None) if quiet else typer.echo
     try:
-        watch_inbox(**given, settings=settings, options=options, watch=arrival, say=say)
+        watch_inbox(
+            **given, settings=settings, options=options, watch=arrival, say=say, warn=_warn
+        )
     except KeyboardInterrupt as stop:
         typer.echo("stopped: what is done is kept, and the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED) from stop
+
+
+def _warn(line: str) -> None:
+    """What goes wrong is told whatever else is not."""
+    typer.echo(line, err=True)
 
 
 def _listen(words: str | None) -> Listen | None:

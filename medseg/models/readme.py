@@ -45,7 +45,7 @@ def render_readme(card: Card, figures: Mapping[str, Any]) -> str:
         *_why_head(figures),
         *held_out_parts(figures, level=2),
         *_peers(figures),
-        *_scores(figures),
+        *_scores(card, figures),
         *_robustness(figures),
         *_domain(card, figures),
         *_cost(figures),
@@ -128,16 +128,18 @@ def _peers(figures: Mapping[str, Any]) -> list[str]:
     return ["## Beside it", "Other data, other readers: a scale, not a contest.", rows_table(found)]
 
 
-def _scores(figures: Mapping[str, Any]) -> list[str]:
+def _scores(card: Card, figures: Mapping[str, Any]) -> list[str]:
     found = figures.get("calibration")
     if not found:
         return []
-    parts = [
-        "## What its scores mean",
+    text = (
         "A score is the probability that the object is true, as the table says what true means; "
-        "the error is measured on cases used neither for training nor for fitting the map.",
-        rows_table(found),
-    ]
+        "the error is measured on cases used neither for training nor for fitting the map."
+        if card.calibration
+        else "A score is the head's own and no probability: more than another's says surer, and "
+        "no more. The table says what true means, and how far scores lie from rates."
+    )
+    parts = ["## What its scores mean", text, rows_table(found)]
     if figures.get("reliability"):
         parts.append(f"![Scores against rates]({figures['reliability']})")
     return parts

@@ -245,7 +245,12 @@ def _intensity(recipe: Augmentation) -> list[Callable[..., Any]]:
         made.append(RandThickSlicesd(IMAGE, low=thick.low, high=thick.high, prob=thick.prob))
     if (low := recipe.low_resolution) is not None:
         zoom = (1 / low.high, 1 / low.low)
-        made.append(RandSimulateLowResolutiond(IMAGE, prob=low.prob, zoom_range=zoom))
+        # Means: MONAI's default rounds down, which moves the image off its masks.
+        made.append(
+            RandSimulateLowResolutiond(
+                IMAGE, prob=low.prob, zoom_range=zoom, downsample_mode="area"
+            )
+        )
     if (blur := recipe.blur) is not None:
         sigma = (0.0, blur.maximum)
         made.append(

@@ -23,7 +23,7 @@ from medseg.transforms.pipeline import Prepared, preprocess
 from medseg.types import Box, Geometry, Instance, reoriented_array, tight_box
 
 MARGIN = 0.2
-"""How much of a window is augmented beyond it, where the recipe turns, scales or bends."""
+"""How much of a window's length is augmented beyond it, for what turns in and what it cuts."""
 
 
 class WindowDataset(Dataset[Window]):
@@ -47,8 +47,6 @@ class WindowDataset(Dataset[Window]):
         self.device = device
         self.painter = painter
         self.augment = augmentation(recipe.augmentation, recipe.model.spacing_mm)
-        deforms = recipe.augmentation.rotation or recipe.augmentation.scale
-        self.margin = MARGIN if deforms or recipe.augmentation.elastic else 0.0
         self.exchanged = _other_sides(recipe)
         self.kept: dict[int, GridCase] = {}
 
@@ -61,10 +59,10 @@ class WindowDataset(Dataset[Window]):
         self.augment.set_random_state(seed=int(rng.integers(1 << 31)))
         case = self._case(int(order[place]))
         if self.painter is not None:
-            window = self.painter.window(case, self.augment, margin=self.margin, rng=rng)
+            window = self.painter.window(case, self.augment, margin=MARGIN, rng=rng)
         else:
             turned = self._turned(case, rng)
-            window = sample_window(turned, training, self.augment, margin=self.margin, rng=rng)
+            window = sample_window(turned, training, self.augment, margin=MARGIN, rng=rng)
         channels, dropout = self.recipe.model.channels, self.recipe.augmentation.channel_dropout
         return replace(
             window, image=without_channels(window.image, case.image, channels, dropout, rng)

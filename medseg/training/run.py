@@ -40,7 +40,10 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass
 class Run:
-    """Network, optimiser, averaged weights and progress of one training."""
+    """Network, optimiser, averaged weights and progress of one training.
+
+    `is_whole` is False within a step, while some of the weights have moved and others have not.
+    """
 
     recipe: Recipe
     fabric: Fabric
@@ -49,6 +52,7 @@ class Run:
     optimizer: Any
     averaged: dict[str, Tensor]
     progress: Progress
+    is_whole: bool = True
 
     @classmethod
     def start(cls, recipe: Recipe, fabric: Fabric, *, initial: Path | None = None) -> Run:
@@ -91,14 +95,18 @@ class Run:
         kept_at, kept_step = time.monotonic(), self.progress.step
         curves = Curves(folder, self.progress.step)
         try:
+            if self._lacks_row():  # it was interrupted while it validated
+                self.note(validation, curves)
+                self.keep(folder)
             for batch in _batches(windows, training, self.progress.step, self.fabric):
                 self.progress.add(self.step(batch))
                 self.progress.step += 1
+                self.is_whole = True
                 self.progress.minutes = spent + (clock() - began) / 60
                 step = self.progress.step
                 if progress is not None and self.fabric.is_global_zero:
                     progress(step, training.steps)
-                if step % training.validate_every == 0 or step == training.steps:
+                if self._lacks_row():
                     self.note(validation, curves)
                     self.fabric.barrier()
                 noted = step % training.validate_every == 0
@@ -112,8 +120,14 @@ class Run:
         finally:
             curves.close()
             # Also when the user interrupts: the steps since the last checkpoint are not lost.
-            if self.progress.step > kept_step:
+            if self.is_whole and self.progress.step > kept_step:
                 self.keep(folder)
+
+    def _lacks_row(self) -> bool:
+        """Whether figures are due at this step and not there."""
+        training, step, rows = self.recipe.training, self.progress.step, self.progress.rows
+        due = step > 0 and (step % training.validate_every == 0 or step == training.steps)
+        return due and not (rows and rows[-1]["step"] == step)
 
     def _is_over(self, over: bool, /) -> bool:  # noqa: FBT001 - the one thing it is about
         """The first device's word for all: one that stopped alone would leave others waiting."""
@@ -137,6 +151,7 @@ class Run:
         self.fabric.clip_gradients(
             self.wrapped, self.optimizer, max_norm=training.gradient_clip, error_if_nonfinite=True
         )
+        self.is_whole = False
         self.optimizer.step()
         self.average()
         found = {"loss": total, **{f"loss_{name}": part for name, part in parts.items()}}
@@ -144,7 +159,8 @@ class Run:
 
     def average(self) -> None:
         """Move the averaged weights towards the present ones; early on, quickly."""
-        decay = min(self.recipe.training.ema_decay, (1 + self.progress.step) / 10)
+        step = self.progress.step
+        decay = min(self.recipe.training.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             for name, value in self.weights():
                 kept = self.averaged[name]
@@ -158,14 +174,14 @@ class Run:
 
         Losses are that device's means over the steps since the row before.
         """
-        losses = self.progress.mean_losses()
         if not self.fabric.is_global_zero:
+            self.progress.mean_losses()
             return
         training, step = self.recipe.training, self.progress.step
         rate = training.learning_rate * schedule(training, step - 1)
-        row = {"step": float(step), "learning_rate": rate, **losses}
-        if validation:
-            row |= validate(self.model(), validation, _device_name(self.fabric))
+        found = validate(self.model(), validation, _device_name(self.fabric)) if validation else {}
+        losses = self.progress.mean_losses()
+        row = {"step": float(step), "learning_rate": rate, **losses, **found}
         self.progress.rows.append(row)
         curves.add(row)
 

@@ -25,6 +25,7 @@ from medseg.training.datasets import files_by_id
 from medseg.training.painting import Region, paint, recolour
 from medseg.training.recipe import Recipe
 from medseg.training.sections import PhantomData, Synthesis, TrainingSection
+from medseg.training.soft_masks import hardened_parts
 from medseg.training.tissue import Paintable, paintable
 from medseg.training.windows import (
     GridCase,
@@ -100,7 +101,8 @@ class Painter:
             {"image": region.image, "masks": region.lesions[None].float()}
         )
         plain = {key: changed[key].as_subclass(Tensor) for key in ("image", "masks")}
-        target = target_of_parts(plain["masks"][0] > 0.5, inner)
+        lesions = hardened_parts(plain["masks"][0].numpy(force=True))
+        target = target_of_parts(lesions, inner)
         return Window(plain["image"][:, *inner].float().contiguous(), target)
 
     def _donor(self, rng: np.random.Generator) -> Donor:
@@ -143,9 +145,9 @@ def painter_of(recipe: Recipe, root: Path) -> Painter | None:
     return Painter(donors, recipe, settings)
 
 
-def target_of_parts(lesions: Tensor, inner: Box) -> WindowTarget:
+def target_of_parts(lesions: NDArray[np.bool_], inner: Box) -> WindowTarget:
     """The connected parts (26) of a mask (Z, Y, X) as objects of class 0, as `inner` shows them."""
-    labels, count = labelled_parts(lesions.numpy(force=True))
+    labels, count = labelled_parts(lesions)
     shown = labels[inner]
     voxels = np.bincount(labels.ravel(), minlength=count + 1)
     seen = np.bincount(shown.ravel(), minlength=count + 1)

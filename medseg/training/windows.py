@@ -13,6 +13,7 @@ from torch import Tensor
 
 from medseg.heads.contract import WindowTarget
 from medseg.training.sections import TrainingSection
+from medseg.training.soft_masks import hardened
 from medseg.types import Axes, Box, Shape
 
 
@@ -80,10 +81,10 @@ def sample_window(
 
     With probability `training.foreground_fraction` its middle lies on an object; with
     `training.click_jitter`, near an object's middle. The image is augmented with `margin` of the
-    window's length more on every side, as far as it goes on there, so that turning it brings in no
-    void. `augment` takes a dictionary with "image" (C, Z, Y, X), "masks" (N, Z, Y, X) and, where
-    what lies beyond the image is ignored, "inside" (1, Z, Y, X), on the device where the case's
-    image is, and is seeded by the caller.
+    window's length more, where it goes on, so that turning it brings in no void and an object
+    that the window cuts is known whole. `augment` takes a dictionary with "image" (C, Z, Y, X),
+    "masks" (N, Z, Y, X) and, where what lies beyond the image is ignored, "inside" (1, Z, Y, X), on
+    the device where the case's image is, and is seeded by the caller.
     """
     shape = training.crop_shape
     if case.objects and training.click_jitter is not None:
@@ -108,11 +109,13 @@ def sample_window(
     )
     # MONAI's own kind of tensor would slow everything that it meets down.
     plain = {key: changed[key].as_subclass(Tensor) for key in data}
-    target = window_target(plain["masks"], seen, (z, y, x))
-    target = replace(target, undrawn=case.undrawn)
+    masks, beyond = plain["masks"], None
     if "inside" in plain:
-        beyond = plain["inside"][0, z, y, x] <= 0.5
-        target = replace(target, beyond=np.asarray(beyond.cpu()))
+        inside = plain["inside"] > 0.5
+        masks = masks * inside
+        beyond = np.asarray(~inside[0, z, y, x].cpu())
+    target = window_target(masks, seen, (z, y, x))
+    target = replace(target, undrawn=case.undrawn, beyond=beyond)
     cut = plain["image"][:, z, y, x]
     return Window(cut.float().contiguous(), target)
 
@@ -156,8 +159,11 @@ def window_target(masks: Tensor, objects: Sequence[GridObject], inner: Box) -> W
 
 
 def _hard(masks: Tensor, exclusive: Sequence[bool]) -> Tensor:
-    """Boolean masks; those that exclude each other share their voxels by the largest."""
-    hard = masks > 0.5
+    """Boolean masks of the same volume; those that exclude each other share by the largest."""
+    hard = torch.zeros(masks.shape, dtype=torch.bool, device=masks.device)
+    for n, one in enumerate(exclusive):
+        if not one:
+            hard[n] = hardened(masks[n])
     if any(exclusive):
         chosen = torch.tensor(exclusive, device=masks.device)
         soft = masks[chosen]
@@ -219,12 +225,15 @@ def window_middle(
 def window_region(
     first: Sequence[int], shape: Shape, lengths: Sequence[int], margin: float
 ) -> tuple[list[int], list[int]]:
-    """The window from `first`, widened by `margin`, but beyond the image no further than it."""
+    """The window from `first`, wider by `margin` on both sides where the image goes on on one.
+
+    So its middle stays the window's, about which all is turned and mirrored.
+    """
     low, high = [], []
     for start, length, end in zip(first, shape, lengths, strict=True):
-        wider = round(length * margin)
-        low.append(max(start - wider, min(start, 0)))
-        high.append(min(start + length + wider, max(start + length, int(end))))
+        wider = min(round(length * margin), max(start, int(end) - start - length, 0))
+        low.append(start - wider)
+        high.append(start + length + wider)
     return low, high
 
 

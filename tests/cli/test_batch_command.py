@@ -19,6 +19,7 @@ from medseg_workflows.progress import Tally, shown
 from medseg_workflows.records import Plan, Settings
 
 from medseg.errors import OutputError
+from medseg.io.pseudonyms import Pseudonyms, site_secret
 
 
 @pytest.fixture
@@ -139,6 +140,16 @@ def test_a_plan_is_printed_and_nothing_runs(run, tmp_path: Path) -> None:
     said = json.loads(run("batch", tmp_path / "root", *words, "--plan", "--json").out)
     assert said["jobs"] == []
     assert not list((tmp_path / "out" / "done").iterdir())
+
+
+def test_a_plan_beside_a_batch_says_that_its_file_is_another(run, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    words = ("-o", tmp_path / "out", "--model", "phantom-lesions", "--secret", tmp_path / "secret")
+    assert "plan.csv" not in run("batch", tmp_path / "root", *words, "--plan").out
+    check = Pseudonyms(site_secret(tmp_path / "secret")).check
+    (tmp_path / "out" / "batch.json").write_text(json.dumps({"version": 1, "secret_check": check}))
+    outcome = run("batch", tmp_path / "root", *words, "--plan")
+    assert "OUT holds a batch: its plan.csv is that of its last run" in outcome.out
 
 
 def test_help_needs_neither_dask_nor_torch() -> None:

@@ -6,12 +6,15 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from cli_cases import bright_array
+from cli_cases import Outcome, bright_array
 from pydicom import dcmread
 
+import medseg
 from medseg.inference.results import FILES
 from medseg.io.dicom_out import FILES as DICOM
+from medseg.io.dicom_out import read_source
 from medseg.phantom.dicom import write_dicom_series
 from medseg.types import Geometry, Volume
 
@@ -152,3 +155,88 @@ def test_evaluate_reads_an_rtstruct_onto_its_series(run, segment, study, tmp_pat
     assert "[geometry-missing]" in run(*words).err
     outcome = run(*words, "--source", study)
     assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.parametrize("kind", ["seg", "rtstruct"])
+def test_convert_takes_dicom_objects_with_their_images(run, segment, study, tmp_path, kind) -> None:
+    segment(study, "--format", "seg", "--format", "rtstruct")
+    words = ("--format", "seg", "--source", study, "-o", tmp_path / "again")
+    outcome = run("convert", tmp_path / "out" / DICOM[kind], *words)
+    assert outcome.code == 0, outcome.err
+    grid = read_source(study).geometry
+    wanted, got = (
+        medseg.read_instances(tmp_path / out / DICOM["seg"], source=grid).to_labelmap()
+        for out in ("out", "again")
+    )
+    assert np.array_equal(got > 0, wanted > 0)
+
+
+@pytest.mark.parametrize("command", ["convert", "measure"])
+def test_a_seg_of_another_frame_of_reference_is_refused(
+    run, segment, study, tmp_path, command
+) -> None:
+    segment(study, "--format", "seg")
+    path = tmp_path / "out" / DICOM["seg"]
+    ds = dcmread(path)
+    ds.FrameOfReferenceUID = "1.2.3"
+    ds.save_as(path)
+    words = {
+        "convert": ("--format", "rtstruct", "--source", study, "-o", tmp_path / "again"),
+        "measure": ("--image", study),
+    }
+    outcome = run(command, path, *words[command])
+    assert (outcome.code, "[mixed-frame-of-reference]" in outcome.err) == (3, True)
+
+
+def organs_of(outcome: Outcome) -> list[str | None]:
+    assert outcome.code == 0, outcome.err
+    return [row["organ"] for row in json.loads(outcome.out)["instances"]]
+
+
+@pytest.mark.parametrize("kind", ["seg", "rtstruct"])
+def test_organs_may_be_dicom_objects(run, study, tmp_path, kind) -> None:
+    array = np.zeros_like(bright_array())
+    array[1:6, 2:7, 3:8] = 1
+    drawn = tmp_path / "organs.nii.gz"
+    grid = read_source(study).geometry
+    medseg.write(Volume(array.astype(np.uint8), grid), drawn)
+    (tmp_path / "names.json").write_text('{"1": "liver"}', encoding="utf-8")
+    words = ("--names", tmp_path / "names.json", "--format", kind, "--source", study)
+    assert run("convert", drawn, *words, "-o", tmp_path / "organs").code == 0
+    organs = tmp_path / "organs" / DICOM[kind]
+    lesions = tmp_path / "lesions.nii.gz"
+    medseg.write(Volume(bright_array() // 200 + (bright_array() == 300), grid), lesions)
+    measure = ("measure", lesions, "--organs", organs, "--json")
+    assert organs_of(run(*measure, "--image", study)) == ["liver", None]
+    alone = run(*measure)
+    if kind == "seg":
+        assert organs_of(alone) == ["liver", None]
+    else:
+        assert (alone.code, "[geometry-missing]" in alone.err) == (3, True)
+
+
+def test_nodes_are_judged_by_their_short_axis_after_a_seg(run, study, tmp_path) -> None:
+    drawn = tmp_path / "nodes.nii.gz"
+    array = (bright_array() == 200).astype(np.uint8)
+    medseg.write(Volume(array, read_source(study).geometry), drawn)
+    names = tmp_path / "names.csv"
+    names.write_text("label,name,kind,node\n1,gtvn,lesion,yes\n", encoding="utf-8")
+    words = ("--names", names, "--format", "seg", "--source", study, "-o", tmp_path / "nodes")
+    assert run("convert", drawn, *words).code == 0
+    measured = [
+        run("measure", path, *more, "--image", study, "--slice-thickness-mm", "2", "--json")
+        for path, more in ((drawn, ("--names", names)), (tmp_path / "nodes" / DICOM["seg"], ()))
+    ]
+    rows = [json.loads(one.out)["instances"][0]["recist_node_status"] for one in measured]
+    assert rows == ["normal", "normal"]
+
+
+def test_probabilities_of_nothing_cost_no_result(run, threshold_model, tmp_path) -> None:
+    dark = bright_array().clip(max=20)
+    volume = Volume(dark, Geometry.from_spacing(dark.shape, (2.0, 1.0, 1.0)), "MR", "arbitrary")
+    write_dicom_series(volume, tmp_path / "dark")
+    words = ("-o", tmp_path / "out", "--model", threshold_model, "--probabilities")
+    outcome = run("segment", tmp_path / "dark", *words)
+    assert outcome.code == 0, outcome.err
+    assert rows_of(tmp_path / "out" / "instances.csv") == []
+    assert not (tmp_path / "out" / DICOM["fractional"]).exists()

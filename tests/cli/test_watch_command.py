@@ -43,6 +43,19 @@ def test_what_is_said_reaches_the_watch(run, asked, tmp_path: Path) -> None:
     assert asked["settings"].formats == ("seg",) and asked["options"].cluster.workers == 2
 
 
+def test_a_round_that_failed_is_told_also_to_who_wants_quiet(
+    run, monkeypatch, tmp_path: Path
+) -> None:
+    def stand_in(**given: Any) -> None:
+        given["say"]("1 of 1 studies done")
+        given["warn"]("no room left; trying again in 20 s")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medseg_workflows.watch.watch_inbox", stand_in)
+    outcome = run("watch", tmp_path, "-o", "out", "--model", "a", "--quiet")
+    assert outcome.out == "" and "no room left; trying again" in outcome.err
+
+
 @pytest.mark.parametrize(
     "words",
     [

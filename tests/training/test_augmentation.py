@@ -126,3 +126,19 @@ def test_every_intensity_change_leaves_the_masks_alone() -> None:
     moved = augment({"image": original + 0.1, "masks": original})
     assert torch.equal(torch.as_tensor(np.asarray(moved["masks"])), original)
     assert bool(torch.isfinite(torch.as_tensor(np.asarray(moved["image"]))).all())
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_low_resolution_moves_nothing(axis: int) -> None:
+    """The middle of a ramp stays where it is, whatever the resolution in between."""
+    recipe = Augmentation.model_validate({"low_resolution": {"prob": 1.0, "low": 1.0, "high": 1.8}})
+    augment = augmentation(recipe, SPACING_MM)
+    shape = [1, 16, 16, 16]
+    shape[axis] = 64
+    steps = torch.arange(64.0).reshape([64 if n == axis else 1 for n in range(4)])
+    ramp = steps.expand(shape).contiguous()
+    for seed in range(10):
+        augment.set_random_state(seed=seed)
+        moved = augment({"image": ramp, "masks": torch.zeros(shape)})["image"]
+        off = torch.as_tensor(np.asarray(moved)) - ramp
+        assert float(off.narrow(axis, 8, 48).mean().abs()) < 0.01

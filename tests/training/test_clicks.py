@@ -63,6 +63,14 @@ def test_a_click_near_the_image_s_border_stays_in_the_window_s_middle() -> None:
         np.testing.assert_allclose(middle, SIDE / 2, atol=2)
 
 
+def test_a_click_near_the_image_s_border_stays_there_also_when_the_window_is_mirrored() -> None:
+    one = case((60, 60, 60), box_of((0, 56, 30), (4, 4, 4)))
+    flip = {"prob": 1.0, "axes": ["z", "y", "x"]}
+    for window in windows(one, training(), count=10, flip=flip):
+        middle = window.target.boxes[0].reshape(2, 3).mean(axis=0)
+        np.testing.assert_allclose(middle, SIDE / 2, atol=2)
+
+
 def test_voxels_beyond_the_image_are_told_apart_where_they_are_ignored() -> None:
     one = case((6, 60, 60), box_of((0, 28, 28), (6, 4, 4)))
     section = training(beyond_image="ignored")

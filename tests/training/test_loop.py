@@ -21,7 +21,7 @@ from medseg.heads import HEADS
 from medseg.phantom import touching_lesions
 from medseg.training import train
 from medseg.training.checkpoint import CHECKPOINT, LOG, load_checkpoint
-from medseg.training.run import Run, schedule
+from medseg.training.run import Run, open_fabric, schedule
 from medseg.training.windows import Window
 
 pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
@@ -31,23 +31,61 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / CHECKPOINT)
 
 
-def test_a_run_that_was_killed_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", [3, 4, 6])
+def test_a_run_that_was_killed_ends_with_the_weights_of_an_unbroken_one(
+    tmp_path: Path, last: int
+) -> None:
+    """Also where it was killed before the figures of its last step were made."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(recipe(), whole, data_root=tmp_path, device="cpu")
 
     def kill(done: int, total: int) -> None:
-        if done == 4:
+        if done == last:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(recipe(), broken, data_root=tmp_path, device="cpu", progress=kill)
     seen: list[int] = []
     train(recipe(), broken, data_root=tmp_path, device="cpu", progress=lambda d, n: seen.append(d))
-    assert seen[0] > 1 and seen[-1] == 6
+    assert seen == list(range(last + 1, 7))
     first, second = weights(whole), weights(broken)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert (whole / LOG).read_text() == (broken / LOG).read_text()
+
+
+def test_a_step_that_was_interrupted_half_way_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(recipe(), whole, data_root=tmp_path, device="cpu")
+
+    def interrupted(run: Run) -> None:
+        if run.progress.step == 4:  # the weights have moved, their average has not
+            raise KeyboardInterrupt
+        average(run)
+
+    average = Run.average
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "average", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe(), broken, data_root=tmp_path, device="cpu")
+    train(recipe(), broken, data_root=tmp_path, device="cpu")
+    first, second = weights(whole), weights(broken)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_average_forgets_the_weights_of_the_first_steps() -> None:
+    """However slow it is, early on it follows; else a short run would be its own beginning."""
+    run = Run.start(recipe(ema_decay=0.999), open_fabric("cpu", "32", None))
+    for step in range(200):
+        run.progress.step = step
+        with torch.no_grad():
+            for value in run.network.parameters() if step in (0, 10) else ():
+                value.fill_(float(step == 0))
+        run.average()
+    kept = run.averaged[next(name for name, _ in run.network.named_parameters())]
+    assert float(kept.abs().max()) < 1e-3
 
 
 def test_losses_in_the_log_are_means_since_the_row_before(

@@ -170,7 +170,7 @@ def test_a_contrast_factor_in_the_wrong_order_is_refused() -> None:
 
 
 def test_connected_parts_are_objects_and_say_what_the_window_cuts() -> None:
-    mask = torch.zeros(12, 12, 12, dtype=torch.bool)
+    mask = np.zeros((12, 12, 12), dtype=bool)
     mask[2:4, 2:4, 2:4] = True
     mask[4, 4, 4] = True  # by a corner
     mask[6:12, 8:10, 8:10] = True
@@ -185,7 +185,7 @@ def test_connected_parts_are_objects_and_say_what_the_window_cuts() -> None:
 
 def test_no_lesion_gives_no_object() -> None:
     target = target_of_parts(
-        torch.zeros(4, 4, 4, dtype=torch.bool), (slice(0, 4), slice(0, 4), slice(0, 4))
+        np.zeros((4, 4, 4), dtype=bool), (slice(0, 4), slice(0, 4), slice(0, 4))
     )
     assert target.boxes.shape == (0, 6)
     assert target.centres.shape == (0, 3)

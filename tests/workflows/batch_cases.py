@@ -97,6 +97,7 @@ def record_of(
         versions={"medseg": "0.1.0", "torch": "2.8.0"},
         seconds={"read": 1.25, "segment": 3.5},
         peak_memory_mb=512.5,
+        series={"image": row_of(job).series},
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,3 +129,22 @@ def test_a_study_that_is_taken_away_is_forgotten(
     shutil.rmtree(tmp_path / "study")
     assert arrivals.look() == set()
     assert not arrivals.is_news(set())
+
+
+def test_a_folder_that_may_not_be_read_is_no_study_and_stops_nothing(
+    tmp_path: Path, arrivals: Arrivals, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as lost+found, or where a program still writes."""
+    put(tmp_path / "study" / "1.dcm")
+    put(tmp_path / "closed" / "1.dcm")
+    scandir = os.scandir
+
+    def closed(path: str | Path) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError
+        return scandir(path)
+
+    monkeypatch.setattr("medseg_workflows.arrivals.os.scandir", closed)
+    arrivals.look()
+    clock.now = 120
+    assert arrivals.look() == {tmp_path / "study"}

@@ -16,13 +16,19 @@ import pytest
 from chaos_work import record_of
 from medseg_workflows import commit as commits
 from medseg_workflows import owner
-from medseg_workflows.commit import commit, count_attempt, fresh_folder, quarantine
+from medseg_workflows.commit import (
+    commit,
+    count_attempt,
+    failure_path,
+    fresh_folder,
+    quarantine,
+)
 from medseg_workflows.ledger import Ledger, Said, make_folders, read_failures, read_records
 from medseg_workflows.records import Failure, Job, Settings
-from run_cases import plan_of, stub_jobs, use_of
+from run_cases import job_of, plan_of, stub_jobs, use_of
 
 from medseg.errors import OutputError
-from medseg.io.batch_sources import read_sources
+from medseg.io.batch_sources import ImageInput, read_sources
 from medseg.io.pseudonyms import Pseudonyms
 
 CODES = Pseudonyms(b"s" * 32)
@@ -292,3 +298,18 @@ def test_sources_are_legible_with_the_secret_alone(out: Path) -> None:
     assert found[jobs[0].key]["mr"] == jobs[0].inputs["mr"]
     with pytest.raises(ValueError, match="another key"):
         read_sources(out, Pseudonyms(b"t" * 32).key)
+
+
+def test_a_failure_is_tried_again_once_its_image_was_written_again(
+    out: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "image.nii.gz"
+    image.write_bytes(b"x")
+    job = job_of(ImageInput((str(image),)), 0)
+    with Ledger.open(out, CODES) as ledger:
+        fail(out, job)
+        assert not ledger.plan(plan_of([job])).jobs
+        later_ns = failure_path(out, job.key).stat().st_mtime_ns + 1
+        os.utime(image, ns=(later_ns, later_ns))
+        assert ledger.plan(plan_of([job])).jobs == [job]
+        assert not read_failures(out)

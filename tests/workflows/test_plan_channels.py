@@ -86,6 +86,24 @@ def test_a_channel_that_is_not_required_may_be_absent(
     assert taken(plan_of(root, [two], rules=rules(tmp_path, RULES))) == {"mr": "1"}
 
 
+def test_an_image_that_is_there_and_cannot_be_read_is_no_absent_channel(
+    tmp_path: Path, root: Path, two: Path
+) -> None:
+    """Without it the result would be another one, and say only that it was not given."""
+    make_series(root / "a", 1, SeriesDescription="FLAIR")[5].unlink()
+    make_series(root / "b", 2, SeriesDescription="T1")
+    plan = plan_of(root, [two], rules=rules(tmp_path, RULES))
+    assert plan.jobs == ()
+    assert [one.failure.code for one in plan.refused] == ["missing-slices"]
+
+
+def test_a_file_of_a_channel_that_is_empty_is_no_absent_channel(root: Path, two: Path) -> None:
+    image(root / "p1_mr.nii.gz")
+    (root / "p1_flair.nii.gz").write_bytes(b"")
+    plan = plan_of(root, [two])
+    assert plan.jobs == () and len(plan.refused) == 1
+
+
 def test_a_study_without_a_required_channel_is_not_selected(
     tmp_path: Path, root: Path, two: Path
 ) -> None:

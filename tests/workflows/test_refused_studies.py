@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from batch_cases import finish, objects, spots
+from batch_cases import fail, finish, objects, spots
 from medseg_workflows import BatchOptions, run_batch
 from medseg_workflows.api import Batch
 from medseg_workflows.collect import collect
 from medseg_workflows.ledger import Ledger, Said, read_failures
 from medseg_workflows.plan import make_plan
 from medseg_workflows.plan_output import plan_lines, write_plan
-from medseg_workflows.records import Plan, Settings
+from medseg_workflows.records import Failure, Plan, Settings
 from plan_cases import CODES, MODEL, ROOT_UID, make_series, only, plan_of, write_image
 
 from medseg.errors import InputRefused
@@ -276,3 +276,37 @@ def test_whole_images_for_a_model_that_is_pointed_are_refused_in_one_line_before
     assert (found.not_selected, found.exit_code) == (2, 3)
     write_image(root / "crop.nii.gz", shape=(60, 8, 8))
     assert len(plan_of(root, ["lung-nodule-ct"]).jobs) == 1
+
+
+def test_a_study_that_failed_and_was_moved_out_is_no_failure_any_more(
+    root: Path, out: Path
+) -> None:
+    """That is what its remedy may have said; a plan of a part of the root says nothing of it."""
+    plan = plan_of(root)
+    job = next(one for one in plan.jobs if one.study == FIRST)
+    with Ledger.open(out, CODES):
+        fail(out, job, Failure("label-map-as-image", "labels", "move it out of the folder"))
+    assert taken_on(out, plan)[FIRST]["state"] == "quarantined"
+    shutil.rmtree(root / "1")
+    part = plan_of(root, only=frozenset({"2"}))
+    assert taken_on(out, part)[FIRST]["state"] == "quarantined"
+    assert FIRST not in taken_on(out, plan_of(root))
+
+
+def test_what_was_done_before_and_left_the_root_keeps_its_series_and_its_name(
+    root: Path, out: Path
+) -> None:
+    """So a watch of an inbox that is emptied loses nothing."""
+    plan = make_plan(root, [MODEL], codes_of(out.parent))
+    all_done(out, plan)
+    run(root, out, keep_map=True)
+    before = pd.read_csv(out / "lesions.csv", dtype=str).set_index("study")["series"]
+    shutil.rmtree(root / "1")
+    make_series(root / "3", study="3")
+    run(root, out, keep_map=True, only=frozenset({"3"}))
+    mapped = pd.read_csv(out / "pseudonyms.csv", dtype=str)
+    assert mapped["study"].is_unique
+    assert set(mapped["study_uid"]) >= {f"{ROOT_UID}.{n}" for n in (1, 2)}
+    after = pd.read_csv(out / "lesions.csv", dtype=str).set_index("study")["series"]
+    assert before.notna().all()
+    assert after[after.index.isin(before.index)].equals(before)

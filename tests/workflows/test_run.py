@@ -111,7 +111,7 @@ def test_a_folder_of_studies_that_went_away_blames_no_study(tmp_path: Path) -> N
     jobs = jobs_of("gone")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run, "_has_entries", lambda _: False)
+        patched.setattr(run, "has_entries", lambda _: False)
         with pytest.raises(MedsegError, match="the folder of studies went away"):
             run_all(root, out, jobs, ONE)
     assert states(out) == (set(), {})
@@ -125,7 +125,7 @@ def test_a_study_whose_worker_is_killed_again_and_again_is_explained(tmp_path: P
     (tmp_path / "jobs" / job.key).write_bytes(b"veiled")
     for _ in range(5):
         count_attempt(tmp_path, job.key)
-    errand = Errand("run", str(tmp_path), b"k" * 32, 1, QUICK.limits, QUICK.work)
+    errand = Errand("run", str(tmp_path), str(tmp_path), b"k" * 32, 1, QUICK.limits, QUICK.work)
     names = Names(job.key, job.study, job.patient, job.model.name)
     assert do_job(names, errand).state == "quarantined"
     (failure,) = read_failures(tmp_path)
@@ -133,8 +133,27 @@ def test_a_study_whose_worker_is_killed_again_and_again_is_explained(tmp_path: P
     assert do_job(names, errand).state == "quarantined"  # by whoever comes next
 
 
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [({"medseg": "0.0"}, "version-other"), ({"root": "/not/here"}, "path-not-shared")],
+)
+def test_a_worker_that_comes_late_and_is_unlike_the_others_does_no_study(
+    tmp_path: Path, change: dict[str, str], code: str
+) -> None:
+    """Who is there at the beginning is looked at then; on a cluster workers come for hours."""
+    make_folders(tmp_path)
+    (job,) = jobs_of("fine")
+    (tmp_path / "jobs" / job.key).write_bytes(b"veiled")
+    errand = Errand("run", str(tmp_path), str(tmp_path), b"k" * 32, 1, QUICK.limits, QUICK.work)
+    names = Names(job.key, job.study, job.patient, job.model.name)
+    ended = do_job(names, replace(errand, **change))
+    assert (ended.state, ended.code) == ("out", code)
+    assert states(tmp_path) == (set(), {})
+    assert not (tmp_path / "attempts" / job.key).exists()
+
+
 def test_what_a_task_is_told_shows_nothing_when_it_is_printed() -> None:
-    errand = Errand("4f", "/data/canary", b"canary", 1, QUICK.limits)
+    errand = Errand("4f", "/data/canary", "/data/canary", b"canary", 1, QUICK.limits)
     assert "canary" not in repr(errand) and "canary" not in str(errand)
 
 

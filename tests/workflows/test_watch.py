@@ -11,6 +11,7 @@ from queue import Queue
 import pytest
 from batch_runs import QUICK, with_workers
 from medseg_workflows import load_results, watch
+from medseg_workflows.arrivals import Arrivals
 from medseg_workflows.ledger import read_records
 from medseg_workflows.receiver import Listen
 from medseg_workflows.watch import WatchOptions, watch_inbox
@@ -19,6 +20,7 @@ from pynetdicom import AE
 from run_cases import MODEL, make_study
 
 from medseg.errors import MedsegError, OutputError
+from medseg.io.atomic import writable_folder
 
 OPTIONS = replace(
     with_workers(QUICK, 1),
@@ -55,7 +57,7 @@ def arrive(inbox: Path, name: str, seed: int) -> None:
 
 def watched(inbox: Path, out: Path, say: Callable[[str], None], soon: WatchOptions = SOON) -> None:
     with pytest.raises(EnoughError):
-        watch_inbox(inbox, out, [MODEL], options=OPTIONS, watch=soon, say=say)
+        watch_inbox(inbox, out, [MODEL], options=OPTIONS, watch=soon, say=say, warn=say)
 
 
 def test_each_study_is_done_once_when_it_arrives_and_anew_when_it_changes(tmp_path: Path) -> None:
@@ -148,3 +150,50 @@ def test_two_watches_do_not_fill_one_folder(tmp_path: Path) -> None:
 
     listening = replace(SOON, listen=Listen("MEDSEG", "127.0.0.1", 0))
     watched(tmp_path / "inbox", tmp_path / "out", another, listening)
+
+
+def test_an_inbox_that_cannot_be_read_for_a_while_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    waits: list[float] = []
+    monkeypatch.setattr(watch.time, "sleep", waits.append)
+
+    def stale(*_: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(Arrivals, "look", stale)
+    watched(tmp_path / "inbox", tmp_path / "out", until(3), replace(SOON, every_s=10))
+    assert waits == [20, 40]
+
+
+def test_failures_are_told_to_who_wants_no_other_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    monkeypatch.setattr(watch.time, "sleep", lambda _: None)
+
+    def stale(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Arrivals, "look", stale)
+    told = until(1)
+    with pytest.raises(EnoughError, match=r"Input/output error \[path-unreadable\].*again in"):
+        watch_inbox(
+            tmp_path / "inbox", tmp_path / "out", [MODEL], options=OPTIONS, watch=SOON, warn=told
+        )
+
+
+def test_an_inbox_for_reading_alone_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(tmp_path / "inbox", "a", 1)
+    made: list[Path] = []
+
+    def writable(folder: Path) -> Path:
+        made.append(folder)
+        return writable_folder(folder)
+
+    monkeypatch.setattr(watch, "writable_folder", writable)
+    watched(tmp_path / "inbox", tmp_path / "out", until(1))
+    assert made == [tmp_path / "out"]  # nothing was tried in the inbox

@@ -25,6 +25,8 @@ from medseg_workflows.records import Plan, Settings
 from medseg_workflows.run import AGAIN, Progress, run_jobs
 
 SETTINGS, OPTIONS = Settings(), BatchOptions()
+MAP_COLUMNS = ("patient", "study", "patient_id", "study_uid", "where")
+"""Of `pseudonyms.csv`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def run_batch(
         todo = ledger.plan(plan, retry=options.retry_quarantined)
         write_plan(plan, out)
         if options.keep_map:
-            _write_map(plan, out / PSEUDONYMS)
+            _write_map(ledger, plan, out / PSEUDONYMS)
         return _run(ledger, root, plan, todo, options, screen.show)
 
 
@@ -258,16 +260,35 @@ def _write_tables(out: Path) -> None:
     write_report(out)
 
 
-def _write_map(plan: Plan, path: Path) -> None:
-    """Whom the codes stand for, readable by its owner alone."""
+def _write_map(ledger: Ledger, plan: Plan, path: Path) -> None:
+    """Whom the codes stand for, readable by its owner alone.
+
+    Rows of an earlier run stay for studies that OUT has results or failures of.
+    """
+    rows = {
+        one.study: [one.patient, one.study, one.patient_id, one.study_uid, one.where]
+        for one in plan.identities
+    }
+    known = {key.partition("-")[0] for key in ledger.done()}
+    known |= {one["study"] for one in ledger.failures()}
+    for row in _read_map(path):
+        if row[1] in known:
+            rows.setdefault(row[1], row)
     with atomic_path(path) as temporary:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["patient", "study", "patient_id", "study_uid", "where"])
-            for one in plan.identities:
-                named = one.patient_id, one.study_uid, one.where
-                writer.writerow([one.patient, one.study, *named])
+            writer.writerow(MAP_COLUMNS)
+            writer.writerows(rows[study] for study in sorted(rows))
+
+
+def _read_map(path: Path) -> list[list[str]]:
+    """The rows of a map of ours; nothing where there is none."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        head, *rows = [*csv.reader(file)] or [[]]
+    return [row for row in rows if tuple(head) == MAP_COLUMNS and len(row) == len(head)]
 
 
 @contextmanager

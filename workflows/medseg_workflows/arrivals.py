@@ -86,7 +86,7 @@ def _look(folder: str) -> Look:
                         folders.append(entry.path)
                     elif entry.is_file(follow_symlinks=False):
                         total = _with(total, entry)
-        except FileNotFoundError:  # moved away while it was looked at: another look will tell
+        except OSError:  # moved away meanwhile, or not for us: another look will tell
             continue
     return total
 
@@ -94,7 +94,7 @@ def _look(folder: str) -> Look:
 def _with(total: Look, entry: os.DirEntry[str]) -> Look:
     try:
         stat = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
+    except OSError:
         return total
     newest = max(total.newest_ns, stat.st_mtime_ns)
     return Look(total.files + 1, total.file_bytes + stat.st_size, newest)

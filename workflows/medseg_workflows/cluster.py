@@ -160,7 +160,15 @@ def look_around(probe: str, root: str) -> tuple[str, str, bool]:
         found = Path(probe).read_text(encoding="ascii")
     except OSError:
         found = ""
-    return __version__, found, Path(root).exists()
+    return __version__, found, has_entries(Path(root))
+
+
+def has_entries(root: Path) -> bool:
+    """Whether a folder of studies is there: where its disk is missing its place may be, empty."""
+    try:
+        return root.is_file() or next(root.iterdir(), None) is not None
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -192,7 +192,7 @@ def _done(out: Path, planned: _Planned) -> tuple[list[StudyRow], list[str]]:
             continue
         try:
             pair = record["study"], record["model"]["name"]
-            row = _finished(record, planned.jobs.get(pair, {"inputs": {}}))
+            row = _finished(record)
         except (LookupError, StopIteration, TypeError, ValueError) as error:
             raise InputRefused("file-corrupt", name, "is no record of a result", AGAIN) from error
         if planned.key_of(pair, key) == key:
@@ -203,7 +203,7 @@ def _done(out: Path, planned: _Planned) -> tuple[list[StudyRow], list[str]]:
     return rows, all_columns(found)
 
 
-def _finished(record: Mapping[str, Any], job: Mapping[str, Any]) -> StudyRow:
+def _finished(record: Mapping[str, Any]) -> StudyRow:
     channel, facts = next(iter(record["inputs"].items()))
     counts = dict.fromkeys(OBJECTS, 0)
     volumes_ml = dict.fromkeys(OBJECTS, 0.0)
@@ -229,7 +229,7 @@ def _finished(record: Mapping[str, Any], job: Mapping[str, Any]) -> StudyRow:
         spacing_z_mm=z_mm,
         spacing_y_mm=y_mm,
         spacing_x_mm=x_mm,
-        series=job["inputs"].get(channel, {"series": ""})["series"],
+        series=record.get("series", {}).get(channel, ""),
         key=record["key"],
     )
 

@@ -55,6 +55,7 @@ HIDDEN = frozenset({"description"})
 
 _STRAIGHT = np.cos(np.radians(30.0))
 _PLANES = ("sagittal", "coronal", "axial")
+_UNITS = ("units", "suv_type")
 _NO_AGENT = frozenset({"NO", "NONE", "N", "0", "WITHOUT", "NO CONTRAST", "UNENHANCED"})
 
 
@@ -295,11 +296,14 @@ def _others(
 
 
 def _state(frame: Frame) -> str:
-    """What of a frame's header decides its voxels; a copy of the file has the same."""
+    """What of a frame's header decides its voxels, and the file's size; a copy has the same."""
     file = frame.file
     pixels = (file.rows, file.columns, file.bits, file.signed, file.padding, file.pixel_length)
     place = (frame.position, frame.orientation, frame.spacing, frame.slope, frame.intercept)
-    return repr((file.instance_uid, frame.index, *pixels, *place))
+    units = sorted(
+        one for one in file.facts.items() if one[0].startswith("pet_") or one[0] in _UNITS
+    )
+    return repr((file.instance_uid, frame.index, *pixels, *place, file.file_bytes, *units))
 
 
 def _least(frames: Sequence[Frame]) -> Frame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -19,10 +19,10 @@ from medseg.io.batch_sources import write_sources
 from medseg.io.pseudonyms import Pseudonyms, veiled
 from medseg_workflows.commit import RECORD, failure_path, is_done, is_quarantined, quarantine
 from medseg_workflows.owner import LOCK, OWNER, WATCH_LOCK, WATCH_OWNER, owned
-from medseg_workflows.plan_output import PLAN_CSV, PLAN_JSON
+from medseg_workflows.plan_output import BATCH, PLAN_CSV, PLAN_JSON
 from medseg_workflows.records import VERSION, Job, ModelUse, Plan, Record, Settings, State
 
-BATCH, AUDIT, PSEUDONYMS = "batch.json", "audit.jsonl", "pseudonyms.csv"
+AUDIT, PSEUDONYMS = "audit.jsonl", "pseudonyms.csv"
 FOLDERS = ("attempts", "done", "jobs", "quarantine", "superseded", "tmp")
 PRIVATE = ("jobs", "tmp")
 TRIED_AGAIN = frozenset({"path-missing", "path-unreadable"})
@@ -247,11 +247,12 @@ class Ledger:
         """Quarantine what the plan refuses, and forget the failures that it has overtaken."""
         refused = {one.key: one for one in plan.refused}
         wanted = refused.keys() | {job.key for job in plan.jobs}
+        studies = {row.study for row in (*plan.rows, *plan.unselected)}
         for path in sorted((self.out / "quarantine").glob("*.json")):
             said = None if path.stem in wanted else _failure(path)
             if said is None:
                 continue
-            if (said["study"], said["model"]) in pairs or _is_over(said, plan):
+            if (said["study"], said["model"]) in pairs or _is_over(said, plan, studies):
                 path.unlink()
         for one in refused.values():
             names = {"key": one.key, "study": one.study, "model": one.model}
@@ -269,7 +270,9 @@ class Ledger:
         path = failure_path(self.out, job.key)
         if state == "done":
             path.unlink(missing_ok=True)
-        if state == "quarantined" and (retry or _failure(path)["code"] in TRIED_AGAIN):
+        if state == "quarantined" and (
+            retry or _failure(path)["code"] in TRIED_AGAIN or _changed_since(path, job)
+        ):
             self.forgive(job.key)
             return "pending"
         return state
@@ -297,12 +300,23 @@ def make_folders(out: Path) -> None:
             raise output_error(error, folder) from error
 
 
-def _is_over(said: Mapping[str, Any], plan: Plan) -> bool:
-    """Whether a plan looked where an older one refused something, and found nothing of it."""
+def _is_over(said: Mapping[str, Any], plan: Plan, studies: Set[str]) -> bool:
+    """Whether a plan that found `studies` looked where something failed, and it is not there."""
     if said["attempts"]:
-        return False
+        return plan.parts is None and bool(studies) and said["study"] not in studies
     where = str(said["key"]).rpartition("-")[2]
     return plan.parts is None or (not said["model"] and where in plan.parts)
+
+
+def _changed_since(failure: Path, job: Job) -> bool:
+    """Whether an image of a job was written after it had failed, with the same header and size."""
+    tried_ns = failure.stat().st_mtime_ns
+    for image in job.inputs.values():
+        for file in image.files:
+            with suppress(OSError):
+                if Path(file).stat().st_mtime_ns > tried_ns:
+                    return True
+    return False
 
 
 def _record(path: Path) -> Record:

@@ -228,7 +228,9 @@ class _Planner:
         digest = self._codes.job_digest(json.dumps(said, sort_keys=True))
         key = f"{named.study}-{digest}"
         warnings = tuple((_CUT, text) for one, _ in inputs.values() if (text := _cut_copies(one)))
-        return Job(key, named.study, named.patient, model, images, self._settings, warnings)
+        series = {name: self._codes.series(one.uid) for name, (one, _) in inputs.items()}
+        codes = (key, named.study, named.patient)
+        return Job(*codes, model, images, self._settings, warnings, series)
 
 
 def _taken(named: Identity, seen: Sequence[_Seen], rules: Sequence[Rule]) -> _Taken:
@@ -251,7 +253,8 @@ def _by_rule(named: Identity, seen: Sequence[_Seen], rule: Rule) -> _Taken:
         for one, verdict in zip(seen, mine, strict=True)
         if verdict.decision == "chosen"
     }
-    missing = _missing(rule, inputs)
+    unreadable = _unreadable(rule, candidates, inputs)
+    missing = _missing(rule, inputs) or unreadable
     rows = [
         _row(
             named,
@@ -267,7 +270,7 @@ def _by_rule(named: Identity, seen: Sequence[_Seen], rule: Rule) -> _Taken:
         for channel, mine in verdicts.items()
         for one, verdict in zip(seen, mine, strict=True)
     ]
-    return _Taken(rows, inputs, missing, _unreadable(rule, candidates, inputs))
+    return _Taken(rows, inputs, missing, unreadable)
 
 
 def _row(named: Identity, verdict: Verdict, **about: Any) -> PlanRow:
@@ -284,10 +287,16 @@ def _order(row: PlanRow) -> tuple[str | int, ...]:
 
 
 def _unreadable(rule: Rule, candidates: Sequence[Candidate], inputs: Iterable[str]) -> str:
-    """Why the first channel that lacks is refused, where each has an image that would fit."""
-    lacking = [one for one in rule.channels if one.required and one.channel not in inputs]
-    reasons = [one.refused if (one := missed(candidates, each)) else "" for each in lacking]
-    return reasons[0] if reasons and all(reasons) else ""
+    """Why the first channel that lacks is refused, where each has an image that would fit.
+
+    A channel that is not required lacks only where there is such an image: without it a result
+    would be another one, and nobody would know.
+    """
+    lacking = [one for one in rule.channels if one.channel not in inputs]
+    found = {one.channel: missed(candidates, one) for one in lacking}
+    if any(one.required and found[one.channel] is None for one in lacking):
+        return ""
+    return next((one.refused for one in found.values() if one is not None), "")
 
 
 def _missing(rule: Rule, inputs: Mapping[str, tuple[SeriesFacts, VolumeFacts]]) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAN_CSV, PLAN_JSON = "plan.csv", "plan.json"
+BATCH = "batch.json"
+"""Lies in OUT once a batch has begun there, whose last run the two are of from then on."""
 MOST_SHOWN = 200
 """Rows of the table in a terminal; the files hold all."""
 

@@ -55,8 +55,9 @@ class Settings:
 class Job:
     """One study for one model. `key`, `study` and `patient` are pseudonyms; the files are not.
 
-    `inputs` maps a channel of the model to the image for it, the first channel first. `warnings`
-    are pairs of code and detail that the plan has of the images, for the job's record.
+    `inputs` maps a channel of the model to the image for it, the first channel first; `series` to
+    the pseudonym of its series. `warnings` are pairs of code and detail that the plan has of the
+    images, for the job's record.
     """
 
     key: str
@@ -66,10 +67,11 @@ class Job:
     inputs: Mapping[str, ImageInput] = field(repr=False)
     settings: Settings
     warnings: tuple[tuple[str, str], ...] = ()
+    series: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON; holds paths and UIDs, so it is never written in clear."""
-        return asdict(replace(self, inputs=dict(self.inputs)))
+        return asdict(replace(self, inputs=dict(self.inputs), series=dict(self.series)))
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> Self:
@@ -82,6 +84,7 @@ class Job:
             {name: ImageInput.from_dict(one) for name, one in said["inputs"].items()},
             Settings.from_dict(said["settings"]),
             tuple((code, detail) for code, detail in said["warnings"]),
+            dict(said["series"]),
         )
 
 
@@ -105,8 +108,9 @@ class Record:
     """`record.json` of one finished job, beside its files.
 
     `inputs` are the facts of each channel that `summary.json` gives, `classes` the count and total
-    volume of each class, `warnings` pairs of code and detail. `seconds` are those of each step;
-    they differ between runs and so stand in no table.
+    volume of each class, `warnings` pairs of code and detail. `series` are the pseudonyms of the
+    series by channel. `seconds` are those of each step; they differ between runs and so stand in no
+    table.
     """
 
     key: str
@@ -121,11 +125,13 @@ class Record:
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     peak_memory_mb: float
+    series: Mapping[str, str] = field(default_factory=dict)
     version: int = VERSION
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON; the place of the model is left out, since it may be a path."""
-        said = asdict(replace(self, inputs=dict(self.inputs), classes=dict(self.classes)))
+        inputs, classes, series = dict(self.inputs), dict(self.classes), dict(self.series)
+        said = asdict(replace(self, inputs=inputs, classes=classes, series=series))
         said["model"].pop("place")
         return said
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from medseg.errors import MedsegError, OutputError
-from medseg_workflows.cluster import Connected, connected, require_same
+from medseg_workflows.cluster import Connected, connected, has_entries, require_same
 from medseg_workflows.cluster_file import Local
 from medseg_workflows.ledger import TRIED_AGAIN, Ledger
 from medseg_workflows.options import BatchOptions
@@ -189,7 +189,8 @@ class _Pass:
     def _errand(self, job: Job) -> Errand:
         options, threads = self._options, job.settings.threads
         out = str(self._ledger.out)
-        return Errand(self._run, out, self._veil, threads, options.limits, options.work)
+        root = None if isinstance(options.cluster, Local) else str(self._root)
+        return Errand(self._run, out, root, self._veil, threads, options.limits, options.work)
 
     def _require_room(self) -> None:
         free_mb = shutil.disk_usage(self._ledger.out).free / 2**20
@@ -224,16 +225,17 @@ class _Pass:
 
     def _require_root(self, job: Job) -> None:
         """A disk that went away is not the study's fault."""
-        if self._ledger.failure(job.key)["code"] in TRIED_AGAIN and not _has_entries(self._root):
+        if self._ledger.failure(job.key)["code"] in TRIED_AGAIN and not has_entries(self._root):
             self._ledger.forgive(job.key)
-            detail, remedy = "the folder of studies went away", "bring its disk back"
-            raise MedsegError("path-missing", "batch", detail, f"{remedy}: {AGAIN}")
+            raise _root_gone()
 
     def _left(self, future: Future[Any], job: Job) -> None:
         """A task ended, and its job is neither done nor quarantined."""
         if future.status in ("cancelled", "lost"):
             raise MedsegError("scheduler-gone", "batch", "the scheduler of Dask went away", AGAIN)
         ended = self._said(future)
+        if ended.code == "path-not-shared" and not has_entries(self._root):
+            raise _root_gone()
         if ended.state == "out":
             raise OutputError(ended.code, "OUT", ended.detail, f"{ended.remedy}: {AGAIN}")
         self._again.append(job)
@@ -259,16 +261,14 @@ class _Pass:
         _within(ANSWER_S, lambda: self._client.run(stop_children, self._run, on_error="ignore"))
 
 
+def _root_gone() -> MedsegError:
+    detail, remedy = "the folder of studies went away", "bring its disk back"
+    return MedsegError("path-missing", "batch", detail, f"{remedy}: {AGAIN}")
+
+
 def _no_workers(wait_s: float) -> MedsegError:
     detail = f"there has been no worker for {wait_s:g} s"
     return MedsegError("no-workers", "batch", detail, f"start workers: {AGAIN}")
-
-
-def _has_entries(root: Path) -> bool:
-    try:
-        return root.is_file() or next(root.iterdir(), None) is not None
-    except OSError:
-        return False
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T | None:

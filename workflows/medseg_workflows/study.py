@@ -185,6 +185,7 @@ def _record(job: Job, summary: Summary, seconds: Mapping[str, float]) -> Record:
         versions=said["versions"],
         seconds=seconds,
         peak_memory_mb=round(peak_mb(), 1),
+        series=job.series,
     )
 
 

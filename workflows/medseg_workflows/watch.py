@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medseg.errors import MedsegError
+from medseg.errors import InputRefused, MedsegError
 from medseg.io.atomic import writable_folder
 from medseg_workflows.api import OPTIONS, SETTINGS, Batch, run_batch
 from medseg_workflows.arrivals import Arrivals
@@ -44,7 +44,7 @@ class WatchOptions:
 WATCH = WatchOptions()
 
 
-def watch_inbox(
+def watch_inbox(  # noqa: PLR0913 - what a batch takes, and whom to tell
     inbox: str | Path,
     out: str | Path,
     models: Sequence[str | Path],
@@ -53,12 +53,14 @@ def watch_inbox(
     options: BatchOptions = OPTIONS,
     watch: WatchOptions = WATCH,
     say: Say = lambda _line: None,
+    warn: Say = lambda _line: None,
 ) -> None:
     """Run `run_batch` on what is quiet in `inbox` whenever something new is, until interrupted.
 
     What is done stays done, also over restarts. A study that changes after it was taken is done
-    anew, and its older result superseded. A round that fails for want of room or of workers is
-    tried again; `say` is given a line for each round that did something or failed.
+    anew, and its older result superseded. A round that fails, for want of room or of workers or as
+    the inbox cannot be read, is tried again. `say` is given a line for each round that did
+    something, `warn` for each that failed.
 
     Raises MedsegError and OutputError for what waiting does not mend (`out-owned` where another
     watch fills `out`; a model, rules or a scheduler that are refused, before any folder is made),
@@ -66,7 +68,9 @@ def watch_inbox(
     """
     require_models(models, options.select)
     require_closed(options.cluster, insecure=options.insecure)
-    inbox = writable_folder(Path(inbox))
+    inbox = Path(inbox)
+    if watch.listen is not None or not inbox.is_dir():  # one that is there may be for reading alone
+        inbox = writable_folder(inbox)
     arrivals = Arrivals(inbox, watch.quiet_s)
     failures = 0
     with ExitStack() as stack:
@@ -76,28 +80,31 @@ def watch_inbox(
             receiver = stack.enter_context(Receiver(inbox, watch.listen, watch.peers))
             say(f"listening as {watch.listen.title} on {watch.listen.host}:{receiver.port}")
         while True:
-            quiet = arrivals.look(receiver.unfinished() if receiver else frozenset())
             wait_s = watch.every_s
-            if arrivals.is_news(quiet):
-                try:
-                    found = run_batch(
-                        inbox,
-                        out,
-                        models,
-                        settings=settings,
-                        options=replace(options, only=_names(quiet, inbox)),
-                    )
-                except MedsegError as error:
-                    if error.code in FOR_GOOD:
-                        raise
-                    failures += 1
-                    wait_s = min(watch.every_s * 2**failures, LONGEST_WAIT_S)
-                    say(f"{error}; trying again in {wait_s:.0f} s")
-                else:
-                    failures = 0
+            try:
+                quiet = _look(arrivals, receiver)
+                if arrivals.is_news(quiet):
+                    only = replace(options, only=_names(quiet, inbox))
+                    found = run_batch(inbox, out, models, settings=settings, options=only)
                     arrivals.take(quiet)
                     say(_in_words(found, arrivals.waiting(quiet)))
+                failures = 0
+            except MedsegError as error:
+                if error.code in FOR_GOOD:
+                    raise
+                failures += 1
+                wait_s = min(watch.every_s * 2**failures, LONGEST_WAIT_S)
+                warn(f"{error}; trying again in {wait_s:.0f} s")
             time.sleep(wait_s)
+
+
+def _look(arrivals: Arrivals, receiver: Receiver | None) -> set[Path]:
+    """What is quiet now; InputRefused where the inbox cannot be read."""
+    try:
+        return arrivals.look(receiver.unfinished() if receiver else frozenset())
+    except OSError as error:
+        remedy = "see that its disk or share is there and may be read"
+        raise InputRefused("path-unreadable", "INBOX", f"{error.strerror}", remedy) from error
 
 
 def _names(quiet: Set[Path], inbox: Path) -> frozenset[str]:

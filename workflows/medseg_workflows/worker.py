@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from medseg import __version__
 from medseg.errors import OutputError
+from medseg_workflows.cluster import has_entries
 from medseg_workflows.commit import count_attempt, has_room, is_done, is_quarantined, quarantine
 from medseg_workflows.guard import Child, ChildError, Limits
 from medseg_workflows.records import Failure
@@ -30,14 +32,19 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What every task of a run is told. What it shows when it is printed says nothing."""
+    """What every task of a run is told. What it shows when it is printed says nothing.
+
+    `root` is the folder of studies where workers may be on other machines, else None.
+    """
 
     run: str
     out: str = field(repr=False)
+    root: str | None = field(repr=False)
     veil: bytes = field(repr=False)
     threads: int
     limits: Limits
     work: str = WORK
+    medseg: str = __version__
 
 
 class Ended(NamedTuple):
@@ -101,7 +108,7 @@ def _child(errand: Errand) -> Child | None:
 
 
 def _do_job(names: Names, errand: Errand, out: Path) -> Ended:
-    if (ended := _ended(out, names.key)) is not None:
+    if (ended := _ended(out, names.key) or _stranger(errand)) is not None:
         return ended
     job = out / "jobs" / names.key
     if not job.is_file():
@@ -122,6 +129,17 @@ def _do_job(names: Names, errand: Errand, out: Path) -> Ended:
             if (ended := _after(names, out, broken, death, attempt)) is not None:
                 return ended
     return Ended("failed", "failed", "no end")
+
+
+def _stranger(errand: Errand) -> Ended | None:
+    """Why this worker is none for the run: it may have come after all others were looked at."""
+    if errand.medseg != __version__:
+        detail = f"a worker has medseg {__version__}, this is {errand.medseg}"
+        return Ended("out", "version-other", detail, "install the same version")
+    if errand.root is not None and not has_entries(Path(errand.root)):
+        detail = "the folder of studies is not there, under the same path, on every worker"
+        return Ended("out", "path-not-shared", detail, "put it on a shared disk")
+    return None
 
 
 def _after(names: Names, out: Path, broken: ChildError, death: int, attempt: int) -> Ended | None:
