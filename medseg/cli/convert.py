@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from medseg.io.conversion import Entry, ImageFormat, Report
     from medseg.io.dicom import PetUnits
-    from medseg.io.dicom_out import DicomFormat, DicomObjects
+    from medseg.io.dicom_out import DicomFormat, DicomObjects, Source
     from medseg.types import Instances, Kind
 
 NOTHING_READ = 3
@@ -171,9 +171,9 @@ def _write_dicom(
 ) -> DicomObjects:
     from medseg.io.dicom_out import read_codes, read_source, write_dicom
 
-    found = _instances(drawn)
     with about(place.path):
         source = read_source(place.path, place.series, place.volume)
+    found = _instances(drawn, source)
     table = None
     if to == "sr":
         from medseg.io.grids import on_grid
@@ -192,13 +192,15 @@ def _write_dicom(
     )
 
 
-def _instances(drawn: _Drawn) -> Instances:
+def _instances(drawn: _Drawn, source: Source) -> Instances:
     from medseg.io import read_instances
     from medseg.io.names import read_names
 
     kind: Kind = "organ" if drawn.values == "class" else "lesion"
     classes = None if drawn.names is None else read_names(drawn.names, kind=kind)
-    return read_instances(drawn.path, values=drawn.values, kind=kind, classes=classes)
+    return read_instances(
+        drawn.path, values=drawn.values, kind=kind, classes=classes, source=source
+    )
 
 
 def exit_code(report: Report) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -168,9 +168,10 @@ def measure(  # noqa: PLR0913 - one parameter an option
         from medseg.io.tables import write_table
 
         reading = Reading(chosen_as, names, kind, parts, min_volume_ml)
-        drawn = read_objects(labels, reading, _drawn_on(labels, image, series, volume))
+        place = _drawn_on([labels, organs], image, series, volume)
+        drawn = read_objects(labels, reading, place)
         grey = None if image is None else read_image(image, said, drawn.found, labels.name)
-        others = None if organs is None else read_organs(organs, organ_names, drawn.found)
+        others = None if organs is None else read_organs(organs, organ_names, drawn.found, place)
         axis = plane and measurement.axis_of_plane(drawn.found.geometry, plane)
         acquired = measurement.acquisition_of(grey, slice_thickness_mm, axis)
         found, counts = _noted(drawn, chosen, acquired, as_drawn=parts is None)
@@ -193,16 +194,19 @@ def measure(  # noqa: PLR0913 - one parameter an option
 
 
 def _drawn_on(
-    labels: Path, image: Path | None, series: str | None, volume: int | None
+    files: Sequence[Path | None], image: Path | None, series: str | None, volume: int | None
 ) -> Source | Geometry | None:
-    """IMAGE as what a SEG or RTSTRUCT was drawn on; None where LABELS is neither."""
+    """IMAGE as what a SEG or RTSTRUCT was drawn on; None where no file is either."""
     from medseg.io.images import is_dicom
 
-    if not is_dicom(labels):
-        return None
-    from medseg.io.dicom_objects import drawn_on  # pydicom loads here
+    for file in files:
+        if file is None or not is_dicom(file):
+            continue
+        from medseg.io.dicom_objects import drawn_on  # pydicom loads here
 
-    return drawn_on(labels, image, series, volume)
+        if (found := drawn_on(file, image, series, volume)) is not None:
+            return found
+    return None
 
 
 def _noted(

@@ -99,13 +99,20 @@ def _says_kinds(segmentation: Path) -> bool:
     return all("medseg.kind:" in fields.get(f"{segment}_Tags", "") for segment in segments)
 
 
-def read_organs(organs: Path, names: Path | None, found: Instances) -> Instances:
-    """The label map of --organs, a class a value."""
+def read_organs(
+    organs: Path, names: Path | None, found: Instances, source: Source | Geometry | None = None
+) -> Instances:
+    """The organs of --organs, a class a value where it is a label map.
+
+    A SEG or RTSTRUCT is read onto `source`, what it was drawn on; a SEG without it onto the grid of
+    the objects.
+    """
     from medseg.io import read_instances, require_same_grid
     from medseg.io.names import read_names
 
     classes = None if names is None else read_names(names, kind="organ")
-    there = read_instances(organs, values="class", classes=classes)
+    grid = found.geometry if source is None else source
+    there = read_instances(organs, values="class", classes=classes, source=grid)
     require_same_grid(there.geometry, found.geometry, organs.name, other="objects")
     return there
 

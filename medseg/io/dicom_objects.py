@@ -39,12 +39,12 @@ def read_dicom_instances(
                 "give the images too (measure: --image, evaluate: --source, Python: source=)",
             )
         return read_rtstruct(file, source, kind=kind)
-    found = read_dicom_seg(file, kind)
-    if source is None:
+    wanted = source.geometry if isinstance(source, Source) else source
+    found = read_dicom_seg(file, kind, wanted)
+    if wanted is None:
         return replace(found, warnings=(*found.warnings, *_without_images(found)))
     if isinstance(source, Source):
         _check_frame(found, source)
-    wanted = source.geometry if isinstance(source, Source) else source
     return on_grid(found, wanted, "SEG")
 
 
@@ -55,11 +55,12 @@ def _without_images(found: Instances) -> list[InputWarning]:
         "is not known, so touches_border may be wrong; give the images too"
     )
     notes = [InputWarning("slices-unknown", detail)]
-    if not found.provenance["slice_distance_stated"]:
+    if not found.provenance["slice_distance_sure"]:
         step_mm = found.geometry.spacing_mm[0]
         detail = (
-            f"the SEG does not say how far its slices are apart; they are taken to be {step_mm:g} "
-            "mm, and volumes are wrong where they are not; give the images too"
+            "the SEG leaves open how far its slices are apart: no tag says it that two slices side "
+            f"by side bear out; they are taken to be {step_mm:g} mm, and volumes are wrong where "
+            "they are not; give the images too"
         )
         notes.append(InputWarning("slice-distance-unknown", detail))
     return notes

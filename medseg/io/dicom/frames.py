@@ -34,7 +34,6 @@ _FACTS = {
     "burned_in": 0x00280301,
     "biped": 0x00102210,
     "lossy": 0x00282110,
-    "suv_type": 0x00541006,
     "units": 0x00541001,
 }
 _SPLIT_NUMBERS = (
@@ -72,6 +71,7 @@ def image_file(header: Header, path: Path, order: int, file_bytes: int) -> Image
     sop_class = text(ds, 0x00080016)
     frame_of_reference = text(ds, 0x00200052)
     facts = {name: code_text(text(ds, tag)) for name, tag in _FACTS.items()}
+    facts["suv_type"] = _kind_text(text(ds, 0x00541006))
     facts["manufacturer"] = text(ds, 0x00080070)[:64]
     study = text(ds, 0x0020000D)
     facts["study"] = short_hash(study) if study else ""
@@ -101,13 +101,23 @@ def image_file(header: Header, path: Path, order: int, file_bytes: int) -> Image
         changed_ns=header.changed_ns,
         padding=_padding(ds),
         facts=facts,
-        counts=tuple(n for tag in (0x00540081, 0x00201002) if (n := number(ds, tag)) is not None),
+        announced_slices=number(ds, 0x00540081),
+        announced_images=number(ds, 0x00201002),
     )
 
 
 def code_text(value: str) -> str:
     """The value if it is a code string as PS3.5 6.2 has it, else "": free text is not passed on."""
     return value if _CODE_STRING.fullmatch(value) else ""
+
+
+def _kind_text(value: str) -> str:
+    """The code that says what values are; "OTHER" for free text, since "" stands for the default.
+
+    RescaleType may be any text ("mg/ml"), and files break the rules of SUVType: taken as absent,
+    they would make such values HU or SUV by body weight.
+    """
+    return code_text(value.upper()) or ("OTHER" if value else "")
 
 
 def _padding(ds: Elements) -> tuple[int, int] | None:
@@ -137,7 +147,7 @@ def _classic_frame(ds: Elements, file: ImageFile) -> Frame:
         slope=number(ds, 0x00281053),
         intercept=number(ds, 0x00281052),
         modality_lut=bool(items(ds, 0x00283000)),
-        rescale_type=code_text(text(ds, 0x00281054)),
+        rescale_type=_kind_text(text(ds, 0x00281054)),
         thickness=number(ds, 0x00180050),
         spacing_between=number(ds, 0x00180088),
         frame_type=file.image_type,
@@ -199,7 +209,7 @@ def _enhanced_frames(ds: Elements, file: ImageFile) -> Iterator[Frame]:
             slope=number(rescale, 0x00281053),
             intercept=number(rescale, 0x00281052),
             modality_lut=bool(items(ds, 0x00283000)),
-            rescale_type=code_text(text(rescale, 0x00281054)),
+            rescale_type=_kind_text(text(rescale, 0x00281054)),
             thickness=number(measures, 0x00180050),
             spacing_between=number(measures, 0x00180088),
             frame_type=frame_type,

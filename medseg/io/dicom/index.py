@@ -24,7 +24,7 @@ from medseg.io.dicom.entries import FIELDS, Decode, folder_entries, folder_text
 from medseg.io.dicom.records import Found
 from medseg.io.dicom.store import Store
 
-FORMAT = 2
+FORMAT = 3
 SETTLED_S = 2.0
 """Files that changed less than this before the scan are not kept: they may change once more within
 the same tick of a clock."""

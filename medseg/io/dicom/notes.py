@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from medseg.io.dicom.codecs import LOSSY
 from medseg.io.dicom.records import Frame, Stack
+from medseg.io.dicom.volumes import BY_NUMBER
 from medseg.types import InputWarning
 
 STEP_TOLERANCE = 0.01
@@ -22,7 +23,7 @@ def notes_of(frames: Sequence[Frame], *, copies: int, localizers: int) -> tuple[
         found.append(InputWarning("localizers-dropped", f"{localizers} scout images"))
     marks = (
         ("derived-image", "ImageType is DERIVED", _is_derived),
-        ("lossy-compression", "pixels were compressed with loss", _is_lossy),
+        ("lossy-compression", "pixels were compressed with loss", is_lossy),
         ("burned-in-annotation", "BurnedInAnnotation is YES", _is_annotated),
     )
     for code, detail, test in marks:
@@ -36,7 +37,8 @@ def _is_derived(frame: Frame) -> bool:
     return frame.file.image_type[:1] == ("DERIVED",)
 
 
-def _is_lossy(frame: Frame) -> bool:
+def is_lossy(frame: Frame) -> bool:
+    """Whether the header or the transfer syntax says that its pixels were compressed with loss."""
     return frame.file.facts["lossy"] == "01" or frame.file.syntax in LOSSY
 
 
@@ -46,15 +48,20 @@ def _is_annotated(frame: Frame) -> bool:
 
 def _count_notes(frames: Sequence[Frame]) -> tuple[InputWarning, ...]:
     """Where the header tells of more images than there are: the last slices may be missing."""
-    announced = [n for frame in frames for n in frame.file.counts if math.isfinite(n)]
-    if not announced or max(announced) <= len(frames):
+    announced = _most(frame.file.announced_images for frame in frames)
+    if announced <= len(frames):
         return ()
-    detail = f"the header tells of {max(announced):g} images, there are {len(frames)}"
+    detail = f"the header tells of {announced:g} images, there are {len(frames)}"
     return (InputWarning("fewer-images-than-announced", detail),)
 
 
+def _most(announced: Iterable[float | None]) -> float:
+    """The largest number that a header states; 0 where none does."""
+    return max((n for n in announced if n is not None and math.isfinite(n)), default=0.0)
+
+
 def stack_notes(stack: Stack) -> tuple[InputWarning, ...]:
-    """Warnings about the spacing of one volume."""
+    """Warnings about the slices of one volume."""
     if stack.geometry is None:
         return ()
     found: list[InputWarning] = []
@@ -66,4 +73,14 @@ def stack_notes(stack: Stack) -> tuple[InputWarning, ...]:
     if stack.off_mm > OFF_GRID_MM:
         detail = f"a slice lies {stack.off_mm:.3f} mm off its place on an even grid"
         found.append(InputWarning("slices-off-grid", detail))
+    announced = _most(frame.file.announced_slices for frame in stack.frames)
+    if announced > len(stack.frames):
+        detail = f"the header tells of {announced:g} slices, there are {len(stack.frames)}"
+        found.append(InputWarning("fewer-images-than-announced", detail))
+    if stack.label.startswith(BY_NUMBER):
+        detail = (
+            "no tag sets the volumes of the series apart; which images belong together was taken "
+            "from the order of InstanceNumber, or of frames, at each position: look at them"
+        )
+        found.append(InputWarning("volumes-by-number", detail))
     return tuple(found)

@@ -29,8 +29,9 @@ class ImageFile:
     one, in its inflated data set; None where there is none. `pixel_length` is its length as the
     header says, which may be `UNDEFINED_LENGTH`. `file_bytes` and `changed_ns` tell whether the
     file is still the one whose header this is. `bits` are allocated, stored and high bit.
-    `padding` holds raw stored values. `counts` are how many images the header expects. `groups` is
-    how many frames the header describes; `order` is the file's place in name order, from 1.
+    `padding` holds raw stored values. `announced_slices` and `announced_images` are how many of a
+    volume and of the acquisition the header expects, None where it does not say. `groups` is how
+    many frames the header describes; `order` is the file's place in name order, from 1.
     """
 
     path: Path = field(repr=False)
@@ -56,7 +57,8 @@ class ImageFile:
     changed_ns: int
     padding: tuple[int, int] | None
     facts: Mapping[str, str]
-    counts: tuple[float, ...]
+    announced_slices: float | None
+    announced_images: float | None
 
 
 @dataclass(frozen=True, slots=True)

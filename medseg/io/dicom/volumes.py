@@ -26,6 +26,9 @@ SPLIT_TAGS = (
 )
 """The tags that are tried, the most telling ones first."""
 
+BY_NUMBER = "InstanceNumber from"
+"""How the label of a volume starts that no tag sets apart from the others."""
+
 MOST_TAGS_TOGETHER = 3
 _SHOWN_TYPES = frozenset(
     (
@@ -107,8 +110,7 @@ def _by_instance_number(places: Sequence[Sequence[Frame]]) -> tuple[Labelled, ..
             return None
         rows.append(sorted(place, key=lambda frame: frame.instance_number or 0.0))
     return tuple(
-        (f"InstanceNumber from {frames[0].instance_number:g}", frames)
-        for frames in zip(*rows, strict=True)
+        (f"{BY_NUMBER} {frames[0].instance_number:g}", frames) for frames in zip(*rows, strict=True)
     )
 
 

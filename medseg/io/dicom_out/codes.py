@@ -115,8 +115,9 @@ def codes_of_card(card: Card) -> dict[str, ClassCodes]:
     for one in (*card.classes, *card.side_classes):
         if one.type is not None:
             category = _term(one.category) or _category(one.kind)
+            site = LYMPH_NODE if one.node else None  # by which a SEG says that it is a node
             found[one.name] = ClassCodes(
-                category, _need(one.type), _term(one.modifier), side=of_sides.get(one.name)
+                category, _need(one.type), _term(one.modifier), site, of_sides.get(one.name)
             )
     return found
 
@@ -127,7 +128,8 @@ def codes_for(
     """The codes of each class: as given, else by its name, else tissue or lesion by its kind.
 
     Known names are organs such as "kidney_left" and findings such as "lung nodule"; a warning
-    names the classes that got no code of their own.
+    names the classes that got no code of their own. The site of nodes is the lymph node, by which
+    they are known when they are read again, unless given codes say another.
     """
     found: dict[str, ClassCodes] = {}
     lost = []
@@ -135,7 +137,8 @@ def codes_for(
         mine = (given or {}).get(one.name) or _by_name(one)
         if mine is None:
             lost.append(one.name)
-            mine = ClassCodes(_category(one.kind), TISSUE if one.kind == "organ" else LESION)
+            type_ = TISSUE if one.kind == "organ" else LESION
+            mine = ClassCodes(_category(one.kind), type_, site=LYMPH_NODE if one.node else None)
         found[one.name] = mine
     if not lost:
         return found, ()
@@ -191,6 +194,8 @@ def _by_name(one: InstanceClass) -> ClassCodes | None:
     if what not in _ABNORMAL or (where and where not in _ORGANS):
         return None
     site = Term("SCT", *_ORGANS[where]) if where else None
+    if one.node:
+        site = LYMPH_NODE
     return ClassCodes(ABNORMAL, Term("SCT", *_ABNORMAL[what]), side, site)
 
 

@@ -15,6 +15,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
+from medseg.io.dicom.notes import is_lossy
 from medseg.io.dicom_out.identity import uid
 from medseg.io.dicom_out.source import UTF_8, SliceReference, Source
 
@@ -121,6 +122,7 @@ def slice_headers(source: Source) -> tuple[list[Dataset], dict[UID, SliceReferen
     common.SliceThickness = common.SpacingBetweenSlices = ds_values((z_mm,))[0]
     direction = source.geometry.direction
     common.ImageOrientationPatient = ds_values((*direction[:, 2], *direction[:, 1]))
+    common.update(_loss_of(source))
     headers, stands_for = [], {}
     for z, (slice_, position) in enumerate(zip(source.slices, positions(source), strict=True)):
         ds = Dataset()
@@ -131,6 +133,22 @@ def slice_headers(source: Source) -> tuple[list[Dataset], dict[UID, SliceReferen
         headers.append(ds)
         stands_for[ds.SOPInstanceUID] = slice_
     return headers, stands_for
+
+
+def _loss_of(source: Source) -> Dataset:
+    """What the images say of loss in compression, which all that is made of them says too.
+
+    Once "01", LossyImageCompression is never reset (PS3.3 C.7.6.1.1.5).
+    """
+    ds = Dataset()
+    if not any(map(is_lossy, source.stack.frames)):
+        return ds
+    ds.LossyImageCompression = "01"
+    lossy = [one for one in source.datasets if one.get("LossyImageCompression") == "01"]
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if lossy and keyword in lossy[0]:
+            ds[keyword] = deepcopy(lossy[0][keyword])
+    return ds
 
 
 def positions(source: Source) -> list[tuple[float, ...]]:

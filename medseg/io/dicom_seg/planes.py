@@ -19,6 +19,8 @@ _OFF_MM = 0.1
 _OFF_STEP = 0.05
 _SQUARE = 1e-3
 _HALF = 0.5
+_TELLING_SLICES = 3
+"""Of so many used slices some lie side by side; where none do, the stated distance is doubtful."""
 _ORIENTATION = ("PlaneOrientationSequence", "ImageOrientationPatient")
 _POSITION = ("PlanePositionSequence", "ImagePositionPatient")
 _SPACING = ("PixelMeasuresSequence", "PixelSpacing")
@@ -28,18 +30,23 @@ class Planes(NamedTuple):
     """The grid from the first used slice to the last, and the place of each frame.
 
     `slices` has the index along z of each frame, `segments` its segment: 0 in a label map, whose
-    values are segments. `step_is_stated` is False where the distance of the slices had to be taken
-    from their thickness or from the smallest gap between used ones, which may be of several slices.
+    values are segments. `step_is_sure` is True where images say how far slices are apart, or a tag
+    that used slices side by side bear out: SpacingBetweenSlices may hold the gap between slices,
+    and the smallest gap between used ones may be of several. Of one or two used slices, which bear
+    nothing out, SpacingBetweenSlices is believed.
     """
 
     geometry: Geometry
     slices: tuple[int, ...]
     segments: tuple[int, ...]
-    step_is_stated: bool
+    step_is_sure: bool
 
 
-def planes_of(ds: Dataset, subject: str) -> Planes:
+def planes_of(ds: Dataset, subject: str, images: Geometry | None = None) -> Planes:
     """The planes of a SEG's frames.
+
+    Slices are as far apart as those of `images` where these are given: a wrong tag of the SEG would
+    make its volumes wrong by whole factors.
 
     Raises InputRefused (`file-corrupt`, `geometry-missing`, `geometry-invalid`,
     `mixed-orientation`, `uneven-spacing`, `too-large`).
@@ -61,9 +68,12 @@ def planes_of(ds: Dataset, subject: str) -> Planes:
     lengths = np.array([row @ row, column @ column, 1 + row @ column])
     if np.abs(lengths - 1).max() > 2 * _SQUARE or spacings.min() <= 0:
         raise refused("geometry-invalid", subject, "axes are not square, or spacing is not above 0")
+    normal = np.cross(row, column)
     between, thickness = _stated_steps(groups[0], shared)
+    if images is not None:
+        between = _step_along(images, normal)
     stated = between or thickness
-    step, origin, slices, depth = _line(places, np.cross(row, column), stated, subject)
+    step, origin, slices, depth = _line(places, normal, stated, subject)
     affine = np.eye(4)
     affine[:3, 0] = step
     affine[:3, 1], affine[:3, 2] = column * spacings[0, 0], row * spacings[0, 1]
@@ -74,7 +84,8 @@ def planes_of(ds: Dataset, subject: str) -> Planes:
     neighbours = 1 in np.diff(np.unique(slices))
     agrees = stated is not None and abs(np.linalg.norm(step) / stated - 1) < _OFF_STEP
     segments = tuple(_number(g, shared) for g in groups)
-    sure = bool(agrees and (between is not None or neighbours))
+    few = between is not None and len(set(slices)) < _TELLING_SLICES
+    sure = bool(agrees and (neighbours or few or images is not None))
     return Planes(Geometry(shape, affine), slices, segments, sure)
 
 
@@ -115,6 +126,12 @@ def _stated_steps(group: Dataset, shared: Dataset) -> tuple[float | None, float 
         float(one) if one is not None and 0 < float(one) < np.inf else None for one in found
     )
     return between, thickness
+
+
+def _step_along(images: Geometry, normal: NDArray[np.float64]) -> float:
+    """How far the images are apart along the axis of theirs that is nearest to `normal`."""
+    axis = int(np.argmax(np.abs(images.direction.T @ normal)))
+    return images.spacing_mm[axis]
 
 
 def _number(group: Dataset, shared: Dataset) -> int:

@@ -20,7 +20,7 @@ from medseg.io.dicom.records import short_hash
 from medseg.io.dicom.tags import PARSE_ERRORS, quiet_pydicom
 from medseg.io.dicom_seg.planes import Planes, planes_of
 from medseg.io.dicom_seg.segments import Segment, classes_of, ids_of, segment_of
-from medseg.types import InputWarning, Instance, InstanceClass, Instances, Kind
+from medseg.types import Geometry, InputWarning, Instance, InstanceClass, Instances, Kind
 
 SEG_CLASSES = frozenset({str(SegmentationStorage), LABEL_MAP})
 _HALF = 0.5
@@ -36,16 +36,17 @@ class _Crop(NamedTuple):
     mask: NDArray[np.bool_]
 
 
-def read_dicom_seg(path: Path, kind: Kind = "lesion") -> Instances:
+def read_dicom_seg(path: Path, kind: Kind = "lesion", images: Geometry | None = None) -> Instances:
     """The segments of a SEG, overlaps and all, on the grid of its slices.
 
     The grid reaches from the first used slice to the last: a SEG does not hold the empty ones of
-    its images (`medseg.io.grids.on_grid` puts instances on the grid of an image). An id is the
-    one that medseg gave, else the segment's number. Segments whose labels differ in a number at
-    the end alone and whose codes are equal are of one class; else the label is the class. `kind`
-    is that of segments whose category is neither anatomy nor an abnormal structure. Fractional
-    values count from one half. Scores are 1: they stand in the report. Segments without a voxel
-    are left out, with a warning.
+    its images (`medseg.io.grids.on_grid` puts instances on the grid of an image). Where `images`
+    is given its slices are as far apart as theirs, else as the SEG says. An id is the one that
+    medseg gave, else the segment's number. Segments whose labels differ in a number at the end
+    alone and whose codes are equal are of one class; else the label is the class. `kind` is that
+    of segments whose category is neither anatomy nor an abnormal structure. Fractional values
+    count from one half. Scores are 1: they stand in the report. Segments without a voxel are left
+    out, with a warning.
 
     Raises InputRefused (`sop-class-unsupported`, `file-corrupt`, `geometry-missing`,
     `geometry-invalid`, `mixed-orientation`, `uneven-spacing`, `too-large`,
@@ -56,7 +57,7 @@ def read_dicom_seg(path: Path, kind: Kind = "lesion") -> Instances:
         subject = f"SEG {short_hash(str(ds.get('SOPInstanceUID', '')))}"
         try:
             segments = [segment_of(item) for item in ds.SegmentSequence]
-            planes = planes_of(ds, subject)
+            planes = planes_of(ds, subject, images)
         except PARSE_ERRORS as error:
             detail = "its segments or frames are not described as they must be"
             raise corrupt(subject, detail) from error
@@ -69,7 +70,7 @@ def read_dicom_seg(path: Path, kind: Kind = "lesion") -> Instances:
     meta = {
         "format": "DICOM SEG",
         "frame_of_reference": frame_of_reference or None,
-        "slice_distance_stated": planes.step_is_stated,
+        "slice_distance_sure": planes.step_is_sure,
     }
     return Instances(planes.geometry, items, classes, warnings, meta)
 

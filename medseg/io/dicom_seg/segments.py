@@ -13,6 +13,7 @@ from medseg.types import InstanceClass, Kind
 
 _ORGAN_CODES = frozenset({("SCT", "91723000"), ("SCT", "123037004"), ("SRT", "T-D000A")})
 _LESION_CODES = frozenset({("SCT", "49755003"), ("SRT", "M-01000")})
+_NODE_SITES = frozenset({("SCT", "59441001"), ("SRT", "T-C4000")})
 _NUMBERED = re.compile(r"^(.*\S)[\s_#-]+0*([1-9]\d{0,17})$")
 
 
@@ -25,16 +26,18 @@ class Segment:
     tracking: str
     codes: tuple[tuple[str, str], ...]
     kind: Kind | None
+    in_node: bool
 
 
 def segment_of(item: Dataset) -> Segment:
     """The facts of one item of the SegmentSequence."""
     category = _code(item, "SegmentedPropertyCategoryCodeSequence")
+    site = _code(item, "AnatomicRegionSequence")
     parts = [
         category,
         _code(item, "SegmentedPropertyTypeCodeSequence"),
         *(_code(one, None) for one in _modifiers(item)),
-        _code(item, "AnatomicRegionSequence"),
+        site,
     ]
     kind: Kind | None = None
     if category in _ORGAN_CODES:
@@ -48,6 +51,7 @@ def segment_of(item: Dataset) -> Segment:
         tracking=" ".join(str(item.get("TrackingID") or "").split()),
         codes=tuple(parts),
         kind=kind,
+        in_node=site in _NODE_SITES,
     )
 
 
@@ -81,7 +85,8 @@ def classes_of(
     """The class of each segment by name, and the classes in the order of their first segment.
 
     Labels that differ in a number at the end alone are one class where all their codes are equal;
-    else each label is a class. `kind` is that of a category that says none.
+    else each label is a class. `kind` is that of a category that says none. A class of lesions
+    whose site is a lymph node is one of nodes, which RECIST measures by their short axis.
     """
     stems: dict[str, set[tuple[tuple[str, str], ...]]] = defaultdict(set)
     words = [one.tracking if ours and one.tracking else one.label for one in segments]
@@ -92,8 +97,12 @@ def classes_of(
         match[1] if match and len(stems[match[1]]) == 1 else word
         for word, match in zip(words, matches, strict=True)
     ]
-    kinds: dict[str, Kind] = {}
+    firsts: dict[str, Segment] = {}
     for name, one in zip(names, segments, strict=True):
-        kinds.setdefault(name, one.kind or kind)
-    classes = (InstanceClass(name, one, n) for n, (name, one) in enumerate(kinds.items(), 1))
+        firsts.setdefault(name, one)
+    classes = []
+    for number, (name, one) in enumerate(firsts.items(), 1):
+        mine = one.kind or kind
+        node = mine == "lesion" and one.in_node
+        classes.append(InstanceClass(name, mine, number, node=node))
     return names, tuple(classes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dicom_builders import COLUMNS, ROWS, SLICES, ramp_error, series, write
+from dicom_builders import COLUMNS, ROWS, SLICES, copies, parted, ramp_error, series, write
 from dicom_odd_series import READ, REFUSED, every
 from pydicom.uid import CTImageStorage
 
@@ -13,8 +13,8 @@ from medseg.errors import InputRefused
 from medseg.io.dicom import read_dicom, scan
 
 
-def warnings_of(folder: Path) -> dict[str, str]:
-    return dict(read_dicom(folder).warnings)
+def warnings_of(folder: Path, volume: int | None = None) -> dict[str, str]:
+    return dict(read_dicom(folder, volume=volume).warnings)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,20 @@ def test_fewer_images_than_the_header_announces_is_told(tmp_path: Path) -> None:
     assert "fewer-images-than-announced" not in warnings_of(write(slices, tmp_path / "whole"))
     found = warnings_of(write(slices[:-1], tmp_path / "cut"))
     assert found["fewer-images-than-announced"] == "the header tells of 12 images, there are 11"
+
+
+def test_every_volume_has_its_own_count_of_slices_that_the_header_announces(tmp_path: Path) -> None:
+    """Two time points of 11 of 12 slices: together they are more images than are announced."""
+    slices = every(copies(series("PT"), 2), NumberOfSlices=SLICES)
+    for n in range(2):
+        for ds in parted(slices, n):
+            ds.TemporalPositionIdentifier = n + 1
+    write(slices, tmp_path / "whole")
+    write([ds for n in range(2) for ds in parted(slices, n)[:-1]], tmp_path / "cut")
+    for n in (1, 2):
+        assert "fewer-images-than-announced" not in warnings_of(tmp_path / "whole", n)
+        told = warnings_of(tmp_path / "cut", n)["fewer-images-than-announced"]
+        assert told == "the header tells of 12 slices, there are 11"
 
 
 def test_a_refused_series_tells_what_was_found_and_the_way_out(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from dicom_builders import (
     ROWS,
     SLICES,
     Slices,
+    enhanced,
     pixels,
     ramp_error,
+    raw,
     save,
     series,
     set_pixels,
@@ -323,7 +325,9 @@ def test_a_range_of_padding_values_is_padding(tmp_path: Path) -> None:
         ("BQML", None, "Bq/ml"),
         ("GML", None, "SUVbw"),
         ("GML", "BW", "SUVbw"),
+        ("GML", "bw", "SUVbw"),
         ("GML", "LBM", "unknown"),
+        ("GML", "LBM (Janma)", "unknown"),
         ("NONE", None, "unknown"),
     ],
 )
@@ -334,13 +338,21 @@ def test_the_unit_of_pet_is_what_its_tags_say(
     for ds in slices:
         ds.Units = units
         if suv_type:
-            ds.SUVType = suv_type
+            raw(ds, 0x00541006, "CS", suv_type.encode())
     volume = read_dicom(write(slices, tmp_path))
     assert (volume.modality, volume.unit) == ("PT", unit)
     assert volume.array.dtype == np.float32
 
 
-@pytest.mark.parametrize(("kind", "unit"), [(None, "HU"), ("HU", "HU"), ("Z_EFF", "unknown")])
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        (None, "HU"),
+        ("HU", "HU"),
+        ("hu", "HU"),
+        *((kind, "unknown") for kind in ("Z_EFF", "mg/ml", "%EDW", "1/cm", "ml/100g/min")),
+    ],
+)
 def test_ct_is_in_hounsfield_units_unless_its_rescale_type_says_otherwise(
     tmp_path: Path, kind: str | None, unit: str
 ) -> None:
@@ -348,7 +360,12 @@ def test_ct_is_in_hounsfield_units_unless_its_rescale_type_says_otherwise(
     for ds in slices:
         if kind:
             ds.RescaleType = kind
-    assert read_dicom(write(slices, tmp_path)).unit == unit
+    assert read_dicom(write(slices, tmp_path / "classic")).unit == unit
+    one = enhanced(slices)
+    for frame in one.PerFrameFunctionalGroupsSequence:
+        frame.PixelValueTransformationSequence[0].RescaleType = kind or ""
+    save(one, tmp_path / "enhanced" / "one.dcm")
+    assert read_dicom(tmp_path / "enhanced").unit == unit
 
 
 def test_slice_thickness_is_what_the_tag_says_and_never_the_spacing(tmp_path: Path) -> None:

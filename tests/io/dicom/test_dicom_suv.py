@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_builders import CANARY, COLUMNS, ROWS, Slices, series, set_pixels, write
+from dicom_builders import CANARY, COLUMNS, ROWS, Slices, raw, series, set_pixels, write
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
@@ -157,6 +157,13 @@ def injected_twice(slices: Slices) -> Slices:
     return slices
 
 
+def suv_type_in_words() -> Slices:
+    slices = pet("GML")
+    for ds in slices:
+        raw(ds, 0x00541006, "CS", b"LBM (Janma)")
+    return slices
+
+
 def half(slices: Slices, **values: object) -> Slices:
     every(slices[1:2], **values)
     return slices
@@ -168,6 +175,7 @@ NO_SUV: dict[str, tuple[Callable[[], Slices], str]] = {
     "a unit of nobody's": (lambda: pet("CANARY"), "Units is another one"),
     "two units": (lambda: half(pet(), Units="GML"), "Units differ"),
     "SUV by lean body mass": (lambda: every(pet("GML"), SUVType="LBM"), "SUVType is not BW"),
+    "SUVType that is no code": (suv_type_in_words, "SUVType is not BW"),
     "no weight": (lambda: every(pet(), PatientWeight=None), "PatientWeight is absent"),
     "weight 0": (lambda: every(pet(), PatientWeight=0), "PatientWeight is 0 kg"),
     "weight in g": (lambda: every(pet(), PatientWeight=70000), "PatientWeight is 70000 kg"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_builders import copies, parted, ramp_error, series, write
+from dicom_builders import copies, enhanced, parted, ramp_error, save, series, write
 from dicom_odd_series import REFUSED, every
 
 from medseg.errors import InputRefused
@@ -38,6 +38,14 @@ def test_a_chosen_volume_is_the_whole_and_right_one(
         volume.array[...] -= 1000 * n
         assert ramp_error(volume) < 1e-3
     assert volume.meta["volume"] == label
+    told = [one.code for one in volume.warnings].count("volumes-by-number")
+    assert told == (case == "A81 untagged time points")
+
+
+def test_frames_of_one_file_that_only_their_order_sets_apart_are_told(tmp_path: Path) -> None:
+    save(enhanced(copies(series(), 2)), tmp_path / "one.dcm")
+    warnings = dict(read_dicom(tmp_path, volume=2).warnings)
+    assert "the order of InstanceNumber, or of frames" in warnings["volumes-by-number"]
 
 
 def test_volumes_that_nothing_sets_apart_offer_no_choice(tmp_path: Path) -> None:

@@ -8,9 +8,19 @@ from pathlib import Path
 import pydicom.sr._concepts_dict as dictionary
 import pytest
 
+from medseg.card import CardClass
 from medseg.errors import InputRefused
 from medseg.io.dicom_out import ClassCodes, Term, codes_for, codes_of_card, read_codes
-from medseg.io.dicom_out.codes import _ABNORMAL, _ORGANS, ABNORMAL, ANATOMY, LEFT, LESION, TISSUE
+from medseg.io.dicom_out.codes import (
+    _ABNORMAL,
+    _ORGANS,
+    ABNORMAL,
+    ANATOMY,
+    LEFT,
+    LESION,
+    LYMPH_NODE,
+    TISSUE,
+)
 from medseg.models import card_of
 from medseg.types import InstanceClass
 
@@ -48,6 +58,35 @@ def test_a_finding_in_an_organ_has_a_site() -> None:
 def test_a_node_is_a_lesion_of_lymph_node() -> None:
     found = one("lymph node", "lesion", node=True)
     assert (found.type, found.site) == (LESION, Term("SCT", "59441001", "Lymph Node"))
+
+
+@pytest.mark.parametrize(
+    ("name", "type_"), [("tumour", "108369006"), ("liver metastasis", "14799000")]
+)
+def test_nodes_of_any_name_have_their_site(name: str, type_: str) -> None:
+    found = one(name, "lesion", node=True)
+    assert (found.type.value, found.site) == (type_, LYMPH_NODE)
+
+
+def test_nodes_without_a_code_have_their_site_and_are_told() -> None:
+    found, warnings = codes_for([InstanceClass("gtvn", "lesion", 1, node=True)])
+    assert found["gtvn"] == ClassCodes(ABNORMAL, LESION, site=LYMPH_NODE)
+    assert [one.code for one in warnings] == ["class-without-code"]
+
+
+def test_nodes_of_a_card_have_their_site() -> None:
+    nodes = {
+        "name": "node",
+        "kind": "lesion",
+        "label": 9,
+        "node": True,
+        "type": {"scheme": "SCT", "value": "52988006", "meaning": "Lesion"},
+    }
+    card = card_of("hippocampus-mr")
+    classes = (*card.classes, CardClass.model_validate(nodes))
+    found = codes_of_card(card.model_copy(update={"classes": classes, "localiser": None}))
+    assert found["node"] == ClassCodes(ABNORMAL, LESION, site=LYMPH_NODE)
+    assert found["hippocampus_anterior"].site is None
 
 
 def test_unknown_classes_are_tissue_or_lesion_and_a_warning_names_them() -> None:

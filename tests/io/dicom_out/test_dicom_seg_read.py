@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom
 import numpy as np
 import pytest
-from dicom_out_cases import GRID, LIVER, MOMENT, apart, overlapping, same_objects, series
+from dicom_out_cases import GRID, LIVER, MOMENT, NODULE, apart, overlapping, same_objects, series
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 import medseg
@@ -97,6 +99,28 @@ def test_one_slice_is_as_thick_as_it_says(source, tmp_path) -> None:
 STEP = GRID.spacing_mm[0]
 
 
+def stating(source, folder: Path, slices, between: float | None, thickness: float | None) -> Path:
+    """A SEG of 4 voxels in each of `slices` that says this of their distance and thickness."""
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[list(slices), 2:4, 2:4] = True
+    item = medseg.Instance.from_mask(mask, id=1, class_name="liver", kind="organ")
+    path = written(Instances(GRID, [item], (LIVER,)), source, folder)
+    ds = dcmread(path)
+    measures = ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    for keyword, value in (("SpacingBetweenSlices", between), ("SliceThickness", thickness)):
+        delattr(measures, keyword)
+        if value is not None:
+            setattr(measures, keyword, f"{value:g}")
+    ds.save_as(path)
+    return path
+
+
+def coded(value: str, scheme: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, "x"
+    return item
+
+
 @pytest.mark.parametrize(
     ("slices", "between", "thickness", "told"),
     [
@@ -108,25 +132,77 @@ STEP = GRID.spacing_mm[0]
         ((1, 3), None, None, True),
         ((3,), None, STEP, True),
         ((1, 2, 3), 0.7 * STEP, STEP, True),
+        ((1, 2, 3, 4), STEP / 6, 5 * STEP / 6, True),  # the gap between slices, wrongly there
     ],
 )
 def test_a_seg_that_leaves_the_distance_of_its_slices_open_says_so(
     source, tmp_path, slices, between, thickness, told
 ) -> None:
-    mask = np.zeros(GRID.shape, dtype=bool)
-    mask[list(slices), 2:4, 2:4] = True
-    item = medseg.Instance.from_mask(mask, id=1, class_name="liver", kind="organ")
-    path = written(Instances(GRID, [item], (LIVER,)), source, tmp_path)
-    ds = dcmread(path)
-    measures = ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    for keyword, value in (("SpacingBetweenSlices", between), ("SliceThickness", thickness)):
-        delattr(measures, keyword)
-        if value is not None:
-            setattr(measures, keyword, f"{value:g}")
-    ds.save_as(path)
-    alone = medseg.read_instances(path)
+    alone = medseg.read_instances(stating(source, tmp_path, slices, between, thickness))
     codes_of = [one.code for one in alone.warnings]
     assert codes_of == ["slices-unknown", *["slice-distance-unknown"] * told]
+
+
+@pytest.mark.parametrize(
+    ("slices", "between", "thickness"),
+    [
+        ((1, 2, 3, 4), STEP / 6, 5 * STEP / 6),  # the gap between slices, as some scanners say it
+        ((1, 2, 3), None, STEP / 10),  # thin slices far apart
+        ((1, 3), None, None),
+        ((3,), None, 5 * STEP / 3),
+        ((1, 2, 3), 0.7 * STEP, STEP),
+    ],
+)
+def test_with_its_images_a_seg_has_their_distance_of_slices(
+    source, tmp_path, slices, between, thickness
+) -> None:
+    path = stating(source, tmp_path, slices, between, thickness)
+    for place in (source, GRID):
+        found = medseg.read_instances(path, source=place)
+        assert found.geometry.same_grid(GRID)
+        assert found.warnings == ()
+        (item,) = found.items
+        assert np.flatnonzero(item.mask.any(axis=(1, 2))).tolist() == [
+            z - slices[0] for z in slices
+        ]
+        assert (item.box[0].start, item.voxel_count) == (slices[0], 4 * len(slices))
+
+
+@pytest.mark.parametrize("name", ["node", "gtvn", "liver metastasis"])
+def test_a_class_of_nodes_comes_back_as_one(source, tmp_path, name) -> None:
+    nodes = replace(NODULE, name=name, node=True)
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[1:4, 2:4, 2:4] = True
+    items = [*apart().items, medseg.Instance.from_mask(mask, id=5, class_name=name, kind="lesion")]
+    path = written(Instances(GRID, items, (LIVER, NODULE, nodes)), source, tmp_path)
+    found = medseg.read_instances(path, source=source)
+    assert {one.name: one.node for one in found.classes} == {
+        "liver": False,
+        "lung nodule": False,
+        name: True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("category", "site", "node"),
+    [
+        (("49755003", "SCT"), ("59441001", "SCT"), True),
+        (("M-01000", "SRT"), ("T-C4000", "SRT"), True),
+        (("49755003", "SCT"), ("39607008", "SCT"), False),
+        (("91723000", "SCT"), ("59441001", "SCT"), False),  # anatomy: no lesion
+    ],
+)
+def test_lesions_of_other_programs_in_lymph_nodes_are_nodes(
+    source, tmp_path, category, site, node
+) -> None:
+    path = by_others(source, ["x"], tmp_path / "x.dcm")
+    ds = dcmread(path)
+    (segment,) = ds.SegmentSequence
+    segment.SegmentedPropertyCategoryCodeSequence = [coded(*category)]
+    segment.AnatomicRegionSequence = [coded(*site)]
+    ds.save_as(path)
+    (found,) = medseg.read_instances(path, source=source).classes
+    assert found.node == node
 
 
 def test_a_seg_of_another_frame_of_reference_is_refused(source, tmp_path) -> None:

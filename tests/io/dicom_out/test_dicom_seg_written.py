@@ -8,10 +8,21 @@ from datetime import datetime
 import highdicom
 import numpy as np
 import pytest
-from dicom_out_cases import GRID, LIVER, MODEL, MOMENT, NODULE, apart, overlapping, series
+from dicom_out_cases import (
+    GRID,
+    LIVER,
+    MODEL,
+    MOMENT,
+    NODULE,
+    apart,
+    overlapping,
+    series,
+    write_series,
+)
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import JPEGLSNearLossless
 
 from medseg.errors import InputRefused, OutputError
 from medseg.io.dicom_out import (
@@ -295,3 +306,27 @@ def test_a_single_object_is_read_back_by_another_program(source, tmp_path) -> No
     grid = highdicom.VolumeGeometry(GRID.affine, GRID.shape, "PATIENT")
     mask = read.get_volume(combine_segments=False).match_geometry(grid).array[..., 0] > 0
     assert np.array_equal(mask, wanted.to_labelmap() > 0)
+
+
+def test_what_was_lost_in_compression_stays_said(tmp_path) -> None:
+    lost = {"LossyImageCompressionRatio": "12.5", "LossyImageCompressionMethod": "ISO_15444_1"}
+    folder = write_series(tmp_path, LossyImageCompression="01", **lost)
+    first = min(folder.iterdir())
+    ds = dcmread(first)
+    for keyword in ("LossyImageCompression", *lost):  # of one image it is not known
+        delattr(ds, keyword)
+    ds.save_as(first)
+    ds = seg(apart(), read_source(folder))
+    assert ds.LossyImageCompression == "01"
+    assert {name: str(ds[name].value) for name in lost} == lost
+
+
+def test_images_of_a_lossy_syntax_need_no_tag_to_be_lossy(tmp_path) -> None:
+    source = series(tmp_path)
+    assert seg(apart(), source).LossyImageCompression == "00"
+    frames = tuple(
+        replace(one, file=replace(one.file, syntax=JPEGLSNearLossless))
+        for one in source.stack.frames
+    )
+    lossy = replace(source, stack=replace(source.stack, frames=frames))
+    assert seg(apart(), lossy).LossyImageCompression == "01"
