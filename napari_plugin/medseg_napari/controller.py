@@ -219,7 +219,7 @@ class Controller:
 
     def restore(self) -> None:
         """Show the current object as the session has it, whatever was painted over it."""
-        self.current.show(self.item, anew=True)
+        self.current.show(None if self.brush.waits else self.item, anew=True)
 
     def _selected(self, *, go: bool) -> None:
         layers = (self.current.layer, self.lines.layer)
@@ -230,11 +230,11 @@ class Controller:
         self._tell("selection")
 
     def _show_current(self) -> None:
-        item = self.item
-        self.current.show(item)
+        item, before, label = self.item, self.current.number, int(self.objects.selected_label)
+        self.current.show(None if self.brush.waits else item)
         self.lines.show(item)
-        if item is not None and int(self.objects.selected_label) != item.id:
-            self.objects.selected_label = item.id
+        if item is not None and label != item.id and (label or before != item.id):
+            self.objects.selected_label = item.id  # else 0 was chosen, which erases in it
 
     def _on_change(self, change: Change) -> None:
         if change.boxes:

@@ -36,12 +36,18 @@ class CurrentLayer:
         self._item: Instance | None = None
         self.layer: Labels | None = None
 
+    @property
+    def number(self) -> int | None:
+        """The id of what the layer holds; None where it holds nothing."""
+        return None if self._item is None else self._item.id
+
     def show(self, item: Instance | None, *, anew: bool = False) -> None:
         """Let the layer hold an object as it is now, or nothing; `anew` even where it does."""
         if (item is self._item and not anew) or (item is None and self.layer is None):
             return
         layer = self._there()
-        self._item = item
+        before, self._item = self.number, item
+        number = self._controller.brush.new_id if item is None else item.id
         for shown_box in self._boxes:
             layer.data[shown_box] = 0
         self._boxes = []
@@ -52,16 +58,17 @@ class CurrentLayer:
                 mask = placement.shown_mask(item.mask[box_inside(box, item.box)])
                 layer.data[shown_box][mask] = item.id
                 self._boxes.append(shown_box)
-            layer.selected_label = item.id
+        if number is not None and (before != number or layer.selected_label):
+            layer.selected_label = number  # else 0 was chosen, which erases in it
         forget_strokes(layer)
         layer.refresh()
 
-    def ready(self, number: int | None = None) -> Labels:
-        """The layer, active, for tools that paint in it; with `number` empty and painting that."""
+    def ready(self) -> Labels:
+        """The layer, active, for tools that paint in it: empty where a new object is waited for."""
         layer = self._there()
-        if number is not None:
-            self.show(None, anew=True)
-            layer.selected_label = number
+        self._controller.restore()
+        if self.number is not None:
+            layer.selected_label = self.number
         self._controller.viewer.layers.selection.active = layer
         return layer
 

@@ -98,13 +98,19 @@ def reset_diameters(session: Session, number: int) -> Edit:
 
 
 def grow(session: Session, ids: Sequence[int], by_mm: float, *, keep_out: bool = True) -> Edit:
-    """Borders moved outwards by `by_mm`, inwards below 0; other lesions keep what they hold."""
-    geometry = session.instances.geometry
+    """Borders moved outwards by `by_mm`, inwards below 0; other lesions keep what they hold.
+
+    Of what several of them would take, the first takes it.
+    """
+    geometry, grown = session.instances.geometry, dict[int, Instance]()
 
     def one(item: Instance) -> Instance | None:
         kept = keep_out and by_mm > 0 and item.kind == "lesion"
-        others = _others(session, item.id) if kept else []
-        return editing.grow(item, geometry, by_mm, keep_out=others)
+        others = [grown.get(it.id, it) for it in _others(session, item.id)] if kept else []
+        left = editing.grow(item, geometry, by_mm, keep_out=others)
+        if left is not None:
+            grown[item.id] = left
+        return left
 
     verb = "Grow" if by_mm > 0 else "Shrink"
     arguments = {"by_mm": by_mm, "keep_out": keep_out}

@@ -11,7 +11,7 @@ from medseg.editing import erase, label_changes, paint, paint_new
 from medseg.editing.regions import placed
 from medseg.types import Box, Instance, InstanceClass, meeting
 from medseg_napari.session import Edit, Session, named
-from medseg_napari.view.adapter import Drawn, painted
+from medseg_napari.view.adapter import Drawn, is_encircling, painted
 from medseg_napari.view.jump import own_slice_axis
 from medseg_napari.view.layer_data import LARGEST_ID, redraw
 from medseg_napari.view.placement import Placement
@@ -45,7 +45,14 @@ class Brush:
         self.keep_out = True
         self.class_name: str | None = None
         self.new_id: int | None = None
+        self._beside: int | None = None
         self._recorders: dict[int, Callable[..., Any]] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next stroke is to make a new object: once another row is taken, no more."""
+        current = self._controller.session.selection.current
+        return self.new_id is not None and current in (None, self._beside)
 
     def listen(self, layer: Labels) -> None:
         """Turn what is painted in a layer into steps."""
@@ -84,17 +91,22 @@ class Brush:
         if self.new_id is not None and self.new_id > LARGEST_ID:
             controller.say(f"no layer shows an object above {LARGEST_ID}")
             return
-        layer = controller.current.ready(self.new_id)
+        self._beside = controller.session.selection.current
+        layer = controller.current.ready()
         self.shape()
         layer.mode = mode
 
     def stop(self) -> None:
         """Put the brush away."""
+        controller = self._controller
         if self.new_id is not None:
             self.new_id = None
-            self._controller.restore()  # the layer was emptied for the new object
+            controller.restore()  # the layer was emptied for the new object
         for layer in self._layers():
             layer.mode = "pan_zoom"
+        selection = controller.viewer.layers.selection
+        if controller.current.layer is not None and selection.active is controller.current.layer:
+            selection.active = controller.objects  # which is what one saves
 
     def shape(self, *, ball: bool | None = None) -> None:
         """Paint with a ball through slices, or with a disc on one."""
@@ -148,13 +160,15 @@ class Brush:
     ) -> Edit:
         number = self._target(layer)
         if way and str(layer.mode) in _BRUSHES and self._controller.viewer.dims.ndisplay == 2:
-            return self._along(number, way, erasing=str(layer.mode) == "erase")
+            return self._along(number, way, erasing=_erases(layer))
         return self._voxels(number, box, values)
 
     def _target(self, layer: Labels) -> int:
         """The one object that a stroke is about: the current one, or a new one."""
         controller = self._controller
-        current = controller.session.selection.current
+        current, erasing = controller.session.selection.current, _erases(layer)
+        if erasing or not self.waits:
+            self.new_id = None
         if self.new_id not in (None, controller.session.next_id):
             self.new_id = None
             msg = "another object was made since: choose Paint new again"
@@ -164,8 +178,8 @@ class Brush:
             msg = "select a row first: a stroke is about one object"
             raise ValueError(msg)
         label = int(layer.selected_label)
-        if layer is controller.objects and str(layer.mode) != "erase" and label not in (0, wanted):
-            msg = f"object {label} is not the current one: select it, or choose Paint new"
+        if not erasing and label != wanted:
+            msg = f"the brush is set to {label}, not to {wanted}: select a row, or choose Paint new"
             raise ValueError(msg)
         return wanted
 
@@ -217,7 +231,7 @@ class Brush:
     def _say_hidden(self, layer: Labels, box: Box, new: Drawn) -> None:
         """Say which objects under a stroke the filter hides: they are kept as they are."""
         controller, label = self._controller, int(layer.selected_label)
-        if not controller.hidden or str(layer.mode) == "erase":
+        if not controller.hidden or _erases(layer):
             return
         drawn = own_crop(controller.placement, new) == label
         hidden = (
@@ -257,8 +271,8 @@ class Brush:
     def _recorder(self) -> Callable[..., Iterator[None]]:
         def record(layer: Labels, event: Any) -> Iterator[None]:
             self._way = []
-            if event.button != 1 or str(layer.mode) not in _BRUSHES:
-                return
+            if event.button != 1 or str(layer.mode) not in _BRUSHES or is_encircling(layer):
+                return  # a press while an outline is drawn only pans
             self._way.append(event.position)
             yield
             while event.type == "mouse_move":
@@ -283,6 +297,11 @@ class Brush:
             layer.brush_size = max(1, round(2 * self.radius_mm / least))
         finally:
             self._setting = False
+
+
+def _erases(layer: Labels) -> bool:
+    """Whether what napari paints takes away: with the eraser, or with the label of nothing."""
+    return str(layer.mode) == "erase" or not int(layer.selected_label)
 
 
 def own_crop(placement: Placement, crop: Drawn) -> Drawn:

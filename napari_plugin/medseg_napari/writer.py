@@ -37,10 +37,12 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
     Of a session's layer the files of masks leave out what its reader rejected, as its totals do,
     and say how many that is; the .csv has a row of these too, with all that was said of each.
 
-    Raises OutputError (`place-unknown` for a layer that lies on no image of medseg, `overlap`, and
-    as `medseg.write` and `write_seg` do).
+    Raises OutputError (`place-unknown` for a layer that lies on no image of medseg, `one-object`
+    for the one that outlines the current object of a session, `overlap`, and as `medseg.write` and
+    `write_seg` do).
     """
     place = Path(path)
+    _refuse_current(data)
     instances, session = objects_of_layer(np.asarray(data), attributes), _session_on(attributes)
     if has_suffix(place, ".csv"):
         write_table(_table(instances, session), place)
@@ -113,6 +115,19 @@ def _session_on(attributes: Mapping[str, Any]) -> Session | None:
     if controller is None or facts is None:
         return None
     return controller.session if facts_of(controller.objects) is facts else None
+
+
+def _refuse_current(data: Any) -> None:
+    """Refuse the layer that tools paint in: it holds one object of a session, without its class."""
+    viewer = open_viewer()
+    controller = None if viewer is None else controller_of(viewer)
+    if controller is None or controller.current.layer is None:
+        return
+    layer, objects = controller.current.layer, controller.objects
+    if layer.data is data:
+        detail = "the layer shows one object alone, for tools to paint in"
+        remedy = f"select the layer {objects.name!r}, which has all of them, and save that"
+        raise OutputError("one-object", layer.name, detail, remedy)
 
 
 def _table(instances: Instances, session: Session | None) -> pd.DataFrame:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from medseg_napari.session import CaseList, Session, list_studies
+from medseg_napari.widgets.cases_compare import readers_of
+from medseg_napari.widgets.cases_table import cells
 from session_cases import image, output
 
 import medseg
@@ -69,7 +71,52 @@ def test_each_reader_has_a_status_and_a_folder_of_his_own(tmp_path: Path) -> Non
     for text in ("{", '{"status": "finished"}', "[]"):
         (mine.folder("case_1") / "case.json").write_text(text)
         with pytest.raises(InputRefused, match=r"case.json: of case case_1 .*file-corrupt"):
-            mine.rows()
+            mine.status("case_1")
+
+
+def test_a_file_that_cannot_be_read_is_said_in_its_row_and_leaves_the_others(
+    tmp_path: Path,
+) -> None:
+    mine, theirs = case_list(tmp_path), case_list(tmp_path, "CD")
+    for cases in (mine, theirs):
+        for name in ("case_1", "case_2"):
+            cases.open(name, image(), output()).close()
+            cases.set_status(name, "done")
+    (theirs.folder("case_1") / "case.json").write_text("{")
+    (theirs.folder("case_2") / "edits.jsonl").write_text("{")
+    (mine.folder("case_2") / "session.json").write_text("{")
+    (mine.folder("case_10") / "case.json").parent.mkdir(parents=True)
+    (mine.folder("case_10") / "case.json").write_text("{")
+    (mine.out / "case_10" / "old copy").mkdir()
+    rows = [cells(row) for row in mine.rows()]
+    assert [row[0] for row in rows] == ["case_1", "case_2", "case_10"]
+    assert rows[0] == ("case_1", "done", "0 steps", "CD: cannot be read")
+    assert rows[1][1] == "done" and rows[1][2].startswith("session.json: cannot be read")
+    assert rows[1][3] == "CD: done"
+    assert rows[2][1] == "to do" and "case.json: of case case_10" in rows[2][2]
+    assert rows[2][3] == ""
+    assert mine.counts() == {"to do": 1, "done": 2, "second read": 0}
+    following = mine.step(1, status="to do")
+    assert following is not None and following.id == "case_10"
+    assert readers_of(mine, ["case_1"]) == ["CD"]
+    assert readers_of(mine, ["case_2", "case_10"]) == []
+
+
+def test_a_folder_that_may_not_be_looked_into_is_said_in_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = case_list(tmp_path)
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.parent == cases.folder("case_2"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    problems = [row.problem for row in cases.rows()]
+    assert problems[0] == problems[2] == ""
+    assert problems[1].startswith("AB: cannot be read (Permission denied) [path-unreadable]")
 
 
 @pytest.mark.parametrize("reader", ["", " ", "a/b", "..", "con", "COM1", "x" * 17, "a b", "a."])

@@ -8,6 +8,7 @@ import pytest
 from session_cases import image, output
 
 import medseg
+from medseg.errors import OutputError
 
 PATIENCE_MS = 120_000
 
@@ -99,3 +100,51 @@ def test_readers_are_compared_and_the_cases_exported_and_pictured(
     qtbot.waitUntil(lambda: "1 case," in panel.banner.text.text(), timeout=PATIENCE_MS)
     assert (tmp_path / "data" / "dataset.json").is_file()
     assert "not in it, to do: b" in panel.banner.text.text()
+
+
+def test_a_case_that_cannot_be_opened_leaves_none_on_display_that_is_not_kept(
+    window, qtbot, panel, studies: Path
+) -> None:
+    panel.open_case("a")
+    opened(qtbot, panel, "a")
+    (studies / "b.nii.gz").write_bytes(b"cut short")
+    panel.save_and_next()
+    qtbot.waitUntil(lambda: not panel.watcher.is_busy, timeout=PATIENCE_MS)
+    assert "b.nii.gz" in panel.banner.text.text()
+    assert panel.work.current is None
+    assert not len(window.layers)
+    assert [row.status for row in panel.model.rows] == ["done", "to do"]
+    assert panel.status.text() == ""
+    assert not panel.by_hand.isEnabled()
+
+
+def test_a_status_that_cannot_be_written_leaves_no_closed_case_on_display(
+    window, qtbot, panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("disk-full", "case.json", "there is no room", "make room")
+
+    panel.open_case("a")
+    opened(qtbot, panel, "a")
+    monkeypatch.setattr("medseg_napari.session.CaseList.set_status", full)
+    panel.save_and_next()
+    assert "[disk-full]" in panel.banner.text.text()
+    assert panel.work.current is None and not len(window.layers)
+    assert panel.status.text() == ""
+
+
+def test_where_there_is_nothing_to_compare_the_panel_says_what_to_do(
+    qtbot, panel, studies: Path
+) -> None:
+    from medseg_napari.session import CaseList
+
+    medseg.write(image(), studies / "c.nii.gz")
+    CaseList(studies, studies / "medseg", "CD").open("c", image(), output()).close()
+    panel.open_list()
+    panel.open_case("c")
+    opened(qtbot, panel, "c")
+    assert panel.compare.reader.currentText() == "CD"
+    panel.compare.compare.click()
+    qtbot.waitUntil(lambda: not panel.watcher.is_busy, timeout=PATIENCE_MS)
+    assert "[nothing-to-compare]; read a case first that CD has read" in panel.banner.text.text()
+    assert "fault" not in panel.banner.text.text()

@@ -16,7 +16,7 @@ from medseg_napari.widgets.segment_sessions import default_folder
 from session_cases import image, output
 
 import medseg
-from medseg.errors import InputRefused
+from medseg.errors import InputRefused, MedsegError
 
 WISHES = Preferences()
 
@@ -151,7 +151,8 @@ def test_two_readers_are_compared_in_one_case_and_in_all(studies: Path) -> None:
     assert every.cases == ("a", "b")
     assert counted == [(1, 2), (2, 2)]
     assert "2 cases taken together." in every.lines
-    with pytest.raises(ValueError, match="no case that both"):
+    refused = r"AB and CD: there is no case .* \[nothing-to-compare\]; read a case first"
+    with pytest.raises(MedsegError, match=refused):
         compare(cases, "CD", ["c"])
 
 

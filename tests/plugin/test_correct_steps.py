@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from medseg_napari import controller_steps as steps
 from medseg_napari.session import Session
-from session_cases import GRID, cuboid, from_scratch, output, session, snapshot
+from session_cases import GRID, cuboid, from_scratch, full_mask, output, session, snapshot
 
 from medseg.editing import RegionSettings
 from medseg.types import Instances
@@ -105,6 +105,20 @@ def test_a_growing_lesion_leaves_to_others_what_they_hold() -> None:
     work.undo()
     work.apply(steps.grow(work, [3], 0.75, keep_out=False))
     assert work.instance(3).voxel_count == 4 + 4
+
+
+def test_lesions_that_grow_together_share_no_voxel_and_the_first_takes_what_both_would() -> None:
+    """Between them lie two voxels along x, of 0.7 mm; 1.5 mm reaches over both."""
+    items = [cuboid(3, "2:3,2:3,1:2"), cuboid(7, "2:3,2:3,4:5")]
+    for first, second in ((3, 7), (7, 3)):
+        work = session(start=replace(output(), items=items))
+        work.apply(steps.grow(work, [first, second], 1.5))
+        held = {number: full_mask(work.instance(number)) for number in (3, 7)}
+        assert not (held[3] & held[7]).any()
+        assert held[first][2, 2, 2:4].all()
+    work.undo()
+    work.apply(steps.grow(work, [3, 7], 1.5, keep_out=False))
+    assert (full_mask(work.instance(3)) & full_mask(work.instance(7))).any()
 
 
 def test_a_hole_on_a_slice_is_none_in_space() -> None:

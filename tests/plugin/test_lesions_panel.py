@@ -263,3 +263,27 @@ def test_300_lesions_open_with_the_table_at_once(panel_of, window, qtbot) -> Non
     assert panel.table.rows.data(panel.table.rows.index(0, column)) != "…"
     work.select([300])
     assert rows_marked(panel) == [300]
+
+
+def test_a_session_that_is_no_longer_shown_is_let_go_with_its_image(
+    panel_of, window, qtbot
+) -> None:
+    import gc
+    import weakref
+
+    from medseg_napari.controller import release
+    from medseg_napari.widgets.table_model import LesionTableModel
+
+    panel = panel_of()
+    session_of_first = weakref.ref(bound(window).session)
+    for _ in range(2):
+        bound(window)
+    qtbot.waitUntil(lambda: len(panel.findChildren(LesionTableModel)) == 1)
+    release(window)
+    qtbot.waitUntil(lambda: not panel.findChildren(LesionTableModel))
+
+    def let_go() -> bool:
+        gc.collect()
+        return session_of_first() is None
+
+    qtbot.waitUntil(let_go)

@@ -13,6 +13,7 @@ from medseg_napari.session import REVIEW_COLUMNS
 from medseg_napari.writer import write_labels
 from session_cases import split
 
+from medseg.errors import OutputError
 from medseg.io import read_instances
 
 
@@ -87,3 +88,28 @@ def test_a_diameter_in_the_picture_says_that_it_was_drawn_on_another_mask(viewer
     assert made.lines.layer.features["mm"].iloc[0].endswith(" mm, drawn on another mask")
     made.undo()
     assert made.lines.layer.features["mm"].iloc[0].endswith(" mm")
+
+
+def test_the_layer_that_tools_paint_in_is_not_saved_as_if_it_were_all(
+    work: Controller, said: list[str], tmp_path: Path
+) -> None:
+    work.select([12])
+    work.brush.start("paint")
+    layer = work.viewer.layers.selection.active
+    assert layer is work.current.layer
+    data, attributes, _ = layer.as_layer_data_tuple()
+    for name in ("out.seg.nrrd", "out.csv"):
+        with pytest.raises(OutputError, match=r"one object alone.*\[one-object\]; select the "):
+            write_labels(str(tmp_path / name), data, attributes)
+    assert not any(tmp_path.iterdir())
+    work.brush.stop()
+    assert work.viewer.layers.selection.active is work.objects
+
+
+def test_putting_the_brush_away_leaves_another_layer_selected(work: Controller) -> None:
+    work.select([12])
+    work.brush.start("paint")
+    image = work.viewer.layers["image"]
+    work.viewer.layers.selection.active = image
+    work.brush.stop()
+    assert work.viewer.layers.selection.active is image

@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from medseg_napari.session import find_session
+from medseg_napari.session import Session, find_session
 from medseg_napari.session.snapshot import write_snapshot
-from session_cases import image, session
+from session_cases import image, output, session
 
 import medseg
 from medseg.phantom import touching_lesions
-from medseg.types import Volume
+from medseg.types import Geometry, Volume
 
 PATIENCE_MS = 120_000
 MODEL = "phantom-lesions"
@@ -226,3 +228,95 @@ def test_a_rectangle_makes_the_box(window, qtbot, panel) -> None:
     assert panel.box == (slice(0, 48), slice(4, 31), slice(20, 51))
     assert "48 × 27 × 31 voxels" in panel.region.words.text()
     assert panel.problem == ""
+
+
+def test_go_on_opens_the_session_on_the_image_that_it_was_offered_for(
+    window, qtbot, panel, tmp_path
+) -> None:
+    """Another image of the modality is the chosen one, and stays it."""
+    from medseg_napari.controller import controller_of
+
+    other = replace(image(), array=image().array + 1)
+    for name, volume in (("one", image()), ("two", other)):
+        medseg.write(volume, tmp_path / f"{name}.nii.gz")
+    folder = tmp_path / "medseg" / "two" / "AB"
+    Session.begin(other, output(), "AB", folder=folder).close()
+    panel.keep.reader.setText("AB")
+    first = shown(window, tmp_path / "one.nii.gz", image())
+    qtbot.waitUntil(lambda: not panel._greeting.isActive(), timeout=PATIENCE_MS)
+    shown(window, tmp_path / "two.nii.gz", other)
+    qtbot.waitUntil(lambda: "Go on with it?" in panel.banner.text.text(), timeout=PATIENCE_MS)
+    assert panel.channels.first is first
+    click(qtbot, panel.banner.button("Go on"))
+    assert "image-changed" not in panel.banner.text.text()
+    work = controller_of(window).session
+    assert work.store.folder == folder
+    assert (work.volume.array == other.array).all()
+
+
+def test_a_question_about_an_image_that_is_closed_by_then_opens_nothing(
+    window, qtbot, panel, tmp_path
+) -> None:
+    from medseg_napari.controller import controller_of
+
+    medseg.write(image(), tmp_path / "one.nii.gz")
+    session(tmp_path / "medseg" / "one" / "AB").close()
+    panel.keep.reader.setText("AB")
+    layer = shown(window, tmp_path / "one.nii.gz", image())
+    qtbot.waitUntil(lambda: "Go on with it?" in panel.banner.text.text(), timeout=PATIENCE_MS)
+    window.layers.remove(layer)
+    click(qtbot, panel.banner.button("Go on"))
+    assert controller_of(window) is None and panel.banner.isHidden()
+
+
+def test_the_folder_of_keeping_both_is_that_of_its_own_study_alone(
+    window, qtbot, panel, tmp_path
+) -> None:
+    """The model wants a point, so a session begins at once."""
+    from medseg_napari.controller import controller_of
+
+    grid = Geometry.from_spacing((40, 40, 40), (5.0, 5.0, 5.0))
+    volume = Volume(np.arange(64_000, dtype=np.float32).reshape(grid.shape), grid, "CT", "HU")
+    layers = []
+    base = tmp_path / "medseg"
+    panel.keep.reader.setText("AB")
+    for name in ("one", "two"):
+        medseg.write(volume, tmp_path / f"{name}.nii.gz")
+        if name == "one":
+            layers.append(shown(window, tmp_path / "one.nii.gz", volume))
+    choose(panel, "lung-nodule-ct")
+    panel.run()
+    assert controller_of(window).session.store.folder == base / "one" / "AB"
+    panel.run()
+    click(qtbot, panel.banner.button("Keep both"))
+    assert controller_of(window).session.store.folder == base / "one" / "AB-2"
+    panel._refresh()
+    assert panel.keep.path == base / "one" / "AB-2"
+    window.layers.remove(layers[0])
+    shown(window, tmp_path / "two.nii.gz", volume)
+    assert panel.keep.path == base / "two" / "AB"
+    panel.keep.folder.setText(str(tmp_path / "mine"))
+    panel.keep.folder.setModified(True)  # as where it was typed
+    panel._refresh()
+    assert panel.keep.path == tmp_path / "mine"
+
+
+def test_keeping_both_is_asked_anew_where_another_image_was_chosen_since(
+    window, qtbot, panel, tmp_path
+) -> None:
+    from medseg_napari.controller import controller_of
+
+    grid = Geometry.from_spacing((40, 40, 40), (5.0, 5.0, 5.0))
+    volume = Volume(np.arange(64_000, dtype=np.float32).reshape(grid.shape), grid, "CT", "HU")
+    panel.keep.reader.setText("AB")
+    for name in ("one", "two"):
+        medseg.write(volume, tmp_path / f"{name}.nii.gz")
+        shown(window, tmp_path / f"{name}.nii.gz", volume)
+    choose(panel, "lung-nodule-ct")
+    place = next(iter(panel.channels.lists.values()))
+    place.setCurrentIndex(1)
+    panel.run()
+    panel.run()
+    place.setCurrentIndex(2)
+    click(qtbot, panel.banner.button("Keep both"))
+    assert controller_of(window).session.store.folder == tmp_path / "medseg" / "two" / "AB"

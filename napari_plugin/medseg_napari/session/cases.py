@@ -34,16 +34,21 @@ VERSION = 1
 
 _RESERVED = re.compile(r"CON|PRN|AUX|NUL|COM\d|LPT\d")
 _LONGEST_INITIALS = 16
+_UNREADABLE = "cannot be read"
 
 
 @dataclass(frozen=True)
 class CaseRow:
-    """One line of the list: the reader's own status and session, and what others said."""
+    """One line of the list: the reader's own status and session, and what others said.
+
+    `problem` is why the reader's own work cannot be read, "" where it can.
+    """
 
     case: Case
     status: Status
     session: Found | None
-    others: Mapping[str, Status]
+    others: Mapping[str, str]
+    problem: str = ""
 
 
 class CaseList:
@@ -89,12 +94,13 @@ class CaseList:
         return self.out / self.case(case_id).id / who
 
     def readers(self, case_id: str) -> list[str]:
-        """Who has a folder for a case, in alphabetical order."""
+        """Who has a folder for a case, in alphabetical order; other folders are passed over."""
         folder = self.out / self.case(case_id).id
-        if not folder.is_dir():
+        try:
+            named = [one.name for one in folder.iterdir() if one.is_dir()]
+        except OSError:  # nobody has begun, or the folder cannot be read
             return []
-        named = (one.name for one in folder.iterdir() if one.is_dir())
-        return sorted(name for name in named if not name.startswith("."))
+        return sorted(name for name in named if _is_reader(name))
 
     def status(self, case_id: str, reader: str | None = None) -> Status:
         """What a reader said of a case; "to do" until he said something.
@@ -127,24 +133,12 @@ class CaseList:
             temporary.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
     def rows(self) -> list[CaseRow]:
-        """The whole list as it stands on the disk."""
-        return [
-            CaseRow(
-                case,
-                self.status(case.id),
-                find_session(self.folder(case.id)),
-                {
-                    other: self.status(case.id, other)
-                    for other in self.readers(case.id)
-                    if other != self.reader
-                },
-            )
-            for case in self.cases
-        ]
+        """The whole list as it stands on the disk; what cannot be read says so in its row."""
+        return [self._row(case) for case in self.cases]
 
     def counts(self) -> dict[Status, int]:
-        """How many cases have each status of this reader."""
-        found = [self.status(case.id) for case in self.cases]
+        """How many cases have each status of this reader; one that cannot be read is to do."""
+        found = [self._known_status(case.id) for case in self.cases]
         return {status: found.count(status) for status in STATUSES}
 
     def step(
@@ -155,7 +149,7 @@ class CaseList:
         here = None if case_id is None else self.cases.index(self.case(case_id))
         for place in places:
             beyond = here is None or (place - here) * by > 0
-            if beyond and status in (None, self.status(self.cases[place].id)):
+            if beyond and status in (None, self._known_status(self.cases[place].id)):
                 return self.cases[place]
         return None
 
@@ -202,6 +196,37 @@ class CaseList:
         session.close()
         self.set_status(case_id, status)
         return self.step(1, case_id, status="to do") or self.step(1, status="to do")
+
+    def _row(self, case: Case) -> CaseRow:
+        found, problem, others = None, "", {}
+        try:
+            found = find_session(self.folder(case.id))
+            self.status(case.id)
+        except InputRefused as refused:
+            found, problem = None, str(refused)
+        for other in self.readers(case.id):
+            if other == self.reader:
+                continue
+            try:
+                others[other] = str(self.status(case.id, other))
+            except InputRefused:
+                others[other] = _UNREADABLE
+        return CaseRow(case, self._known_status(case.id), found, others, problem)
+
+    def _known_status(self, case_id: str) -> Status:
+        """This reader's status; a case whose file cannot be read is one to do."""
+        try:
+            return self.status(case_id)
+        except InputRefused:
+            return "to do"
+
+
+def _is_reader(name: str) -> bool:
+    """Whether a folder is called as a reader's is."""
+    try:
+        return bool(initials(name))
+    except ValueError:
+        return False
 
 
 def initials(reader: str) -> str:

@@ -203,8 +203,12 @@ def find_session(folder: Path) -> Found | None:
 
     Raises InputRefused (`path-unreadable`, `file-corrupt`).
     """
-    if not (folder / EDITS).is_file():
-        return None
+    try:
+        if not (folder / EDITS).is_file():
+            return None
+    except OSError as error:
+        detail = f"cannot be read ({error.strerror})"
+        raise InputRefused("path-unreadable", folder.name, detail, "check permissions") from error
     head, last, torn = peek_log(folder / EDITS)
     saved = _read_state(folder, head)
     in_use = Lock.is_held(folder)

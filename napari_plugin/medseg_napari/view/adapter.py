@@ -57,6 +57,11 @@ def forget_strokes(layer: Labels) -> None:
     layer._reset_history()
 
 
+def is_encircling(layer: Labels) -> bool:
+    """Whether the outline of napari's tool that fills what is encircled is being drawn."""
+    return bool(getattr(layer._overlays.get("brush_stroke"), "active", False))
+
+
 @contextmanager
 def refreshed_once(layers: Iterable[Layer]) -> Iterator[None]:
     """Whatever changes in the layers, each is sliced and drawn once: by a jump, or at the end."""

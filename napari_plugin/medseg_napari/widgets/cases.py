@@ -184,6 +184,9 @@ class CasesPanel(SharesTabs, EndsWithDock, QWidget):
         if found:
             self.as_status.setCurrentText(_DONE)
             self._open_or_say(found[0])
+        else:
+            self.status.setText(self._words_of_case())
+            self.refresh()
 
     def go_back(self) -> None:
         """Open the case before this one; this one's work is kept, its status stays."""
@@ -330,9 +333,9 @@ class CasesPanel(SharesTabs, EndsWithDock, QWidget):
 
     def _failed(self, error: MedsegError) -> None:
         self._then = None
-        self.banner.say([str(error)], "error")
         self.status.clear()
-        self._enable()
+        self.refresh()
+        self.banner.say([str(error)], "error")
 
     def _show_state(self, state: JobState) -> None:
         self.progress.setRange(0, state.total)

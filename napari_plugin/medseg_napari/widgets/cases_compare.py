@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from medseg.errors import InputRefused, MedsegError
 from medseg_napari.session import Agreement, CaseList, Reading, agreement, find_session, pooled
 
 HEADS = ("class", "first", "second", "pairs", "mean Dice")
@@ -46,12 +47,12 @@ class Comparison:
 
 
 def readers_of(cases: CaseList, case_ids: Sequence[str]) -> list[str]:
-    """Who else has a session on one of the cases."""
+    """Who else has a session on one of the cases; one that cannot be read is passed over."""
     found = {
         reader
         for case in case_ids
         for reader in cases.readers(case)
-        if reader != cases.reader and find_session(cases.folder(case, reader)) is not None
+        if reader != cases.reader and _has_session(cases, case, reader)
     }
     return sorted(found)
 
@@ -64,7 +65,7 @@ def compare(
 ) -> Comparison:
     """This reader beside another in those of the cases that both have a session on.
 
-    Raises ValueError where there is none, InputRefused as `Reading.of` does.
+    Raises MedsegError (`nothing-to-compare`) where there is none, InputRefused as `Reading.of`.
     """
     both = [
         case
@@ -72,8 +73,9 @@ def compare(
         if all(find_session(cases.folder(case, who)) for who in (cases.reader, other))
     ]
     if not both:
-        msg = f"there is no case that both {cases.reader} and {other} have a session on"
-        raise ValueError(msg)
+        who, remedy = f"{cases.reader} and {other}", f"read a case first that {other} has read"
+        detail = "there is no case that both have a session on"
+        raise MedsegError("nothing-to-compare", who, detail, remedy)
     found = []
     for done, case in enumerate(both, start=1):
         readings = [Reading.of(cases.folder(case, who)) for who in (cases.reader, other)]
@@ -94,6 +96,13 @@ def kappa_in_words(found: Agreement) -> str:
         return f"Accept or reject: {same}; kappa cannot be told.{undecided}"
     ends = "" if math.isnan(kappa.low) else f" ({kappa.low:z.2f} to {kappa.high:z.2f})"
     return f"Accept or reject: kappa {kappa.kappa:z.2f}{ends}, {same}.{undecided}"
+
+
+def _has_session(cases: CaseList, case: str, reader: str) -> bool:
+    try:
+        return find_session(cases.folder(case, reader)) is not None
+    except InputRefused:
+        return False
 
 
 def _cases(cases: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ def export_in_words(found: Exported) -> list[str]:
 
 def _work(row: CaseRow) -> str:
     if row.session is None:
-        return row.case.note
+        return row.problem or row.case.note
     steps = row.session.steps
     words = "1 step" if steps == 1 else f"{steps} steps"
     if row.session.in_use:

@@ -166,7 +166,7 @@ class CasesWork:
         return self._bound(session, layer, wishes)
 
     def finish(self, status: Status) -> Case | None:
-        """Save the current case, set its status, and say which case to do comes next.
+        """Save the current case, set its status, leave it, and say which case to do comes next.
 
         Raises ValueError where it has no session yet, OutputError.
         """
@@ -177,7 +177,7 @@ class CasesWork:
         try:
             return self.cases.finish(self.current.id, session, status)
         finally:
-            release(self.viewer)
+            self.leave()  # what stayed on display could be painted in, and nothing kept it
 
     def leave(self) -> None:
         """Close the session and take away the layers of studies, not those of others."""

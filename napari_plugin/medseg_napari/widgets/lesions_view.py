@@ -63,7 +63,11 @@ class LesionTable(OwnKeys, QTableView):
 
     def take(self, model: LesionTableModel | None, session: Session | None) -> None:
         """Show the rows of a session, or none."""
+        former = self.selectionModel(), self.model()
         self.setModel(model)
+        for one in former:
+            if one is not None:
+                one.deleteLater()  # Qt keeps them, and they their session with its image
         if model is None or session is None:
             return
         selection = self.selectionModel()

@@ -19,12 +19,19 @@ from qtpy.QtWidgets import (
 )
 
 from medseg.errors import MedsegError
+from medseg.io import require_same_grid
 from medseg.types import Volume
 from medseg_napari.controller import controller_of, set_aside
 from medseg_napari.controller_aside import in_words
 from medseg_napari.session import Session, find_session
 from medseg_napari.session.cases import initials
-from medseg_napari.view.facts import StudySource, facts_of, instance_layers, volume_layers
+from medseg_napari.view.facts import (
+    LayerFacts,
+    StudySource,
+    facts_of,
+    instance_layers,
+    volume_layers,
+)
 from medseg_napari.widgets.preferences import preferences
 from medseg_napari.widgets.segment_banner import Action, Banner, Tone
 from medseg_napari.widgets.segment_sessions import (
@@ -118,12 +125,16 @@ class StartBox(QWidget):
         return any(not one.is_of_another for one in found)
 
     def start(self) -> None:
-        """Begin or go on; what is refused is said."""
-        layer = self._layer()
+        """Begin, or ask about the work that lies in the folder; what is refused is said."""
+        layer, folder = self._layer(), self._folder()
         if layer is None:
             return
+        there = None if folder is None else offer_of(folder, self.reader.text())
+        if there is not None:
+            self._ask(there, self._image() or layer)
+            return
         try:
-            session = self._session(layer)
+            session = self._session(layer, folder)
         except (MedsegError, ValueError) as error:
             self.message.setText(str(error))
             return
@@ -139,19 +150,24 @@ class StartBox(QWidget):
             self.message.setText(_ASK_READER)
             self.reader.setFocus()
 
-    def resume(self, offer: Offer, image: Layer) -> None:
-        """Go on with a session on an open image; what is refused is said."""
-        facts = facts_of(image)
-        if facts is None or offer.found is None:
+    def resume(self, offer: Offer, on: Layer) -> None:
+        """Go on with a session, on an image or where none is open on the grid of objects.
+
+        Its objects get a layer of their own, for those that are open may be others. What is refused
+        is said.
+        """
+        self.banner.clear()
+        facts = facts_of(on)
+        if on not in self._viewer.layers or facts is None or offer.found is None:
             return
         try:
-            session = resumed(offer, facts.volume, self.reader.text())
+            session = self._resumed(offer, facts)
         except (MedsegError, ValueError) as error:
             self.banner.say([str(error)], "error")
             return
         for layer in instance_layers(self._viewer.layers):
             layer.visible = False  # the session's own objects are what is worked on
-        name, source = f"{image.name}: objects", facts.source
+        name, source = f"{on.name}: objects", facts.source
         show_session(self._viewer, session, name=name, source=source, wishes=preferences())
 
     def _arrange(self) -> None:
@@ -200,10 +216,13 @@ class StartBox(QWidget):
 
     def _offer(self) -> None:
         """Ask once of each image whether to go on with what lies there."""
-        image, bound = self._image(), controller_of(self._viewer) is not None
-        if not bound and set_aside(self._viewer):
+        if controller_of(self._viewer) is not None:
+            return
+        image = self._image()
+        self._show_found(self.folder.text())  # a session that was just closed can be gone on with
+        if set_aside(self._viewer):
             self._ask_about_lost()
-        elif image is not self._asked_of and not bound:
+        elif image is not self._asked_of:
             self._ask_about(image)
 
     def _ask_about_lost(self) -> None:
@@ -227,26 +246,32 @@ class StartBox(QWidget):
         if image is None or CASE_KEY in image.metadata:
             return  # the list of cases opens the sessions itself
         found = offers(image, self.reader.text())
-        if not found:
-            return
-        first = found[0]
+        if found:
+            self._ask(found[0], image)
+
+    def _ask(self, offer: Offer, on: Layer) -> None:
+        """Ask whether to go on with a session, on an image or on objects without one."""
         actions: list[Action] = []
-        if first.can_resume:
-            actions.append(("Go on", lambda: self.resume(first, image)))
+        if offer.can_resume:
+            actions.append(("Go on", lambda: self.resume(offer, on)))
         if self.layers.count():
             actions.append(("Begin anew", self._begin_anew))
-        tone: Tone = "warning" if first.is_unfinished or not first.can_resume else "question"
-        self.banner.say([first.words], tone, actions)
+        tone: Tone = "warning" if offer.is_unfinished or not offer.can_resume else "question"
+        self.banner.say([offer.words], tone, actions)
 
     def _begin_anew(self) -> None:
         """Another session on the chosen objects, beside those that are there."""
-        image = self._image()
-        own = None if image is None else default_folder(image, self.reader.text())
+        on = self._image() or self._layer()
+        own = None if on is None else default_folder(on, self.reader.text())
+        if self.folder.text() != self._proposed:
+            own = self._folder() or own
         if own is None:
             self.message.setText(_ASK_READER)
             return
         self.banner.clear()
-        self.folder.setText(str(own if offer_of(own) is None else free_folder(own)))
+        # As proposed: of another study another one is.
+        self._proposed = str(own if offer_of(own) is None else free_folder(own))
+        self.folder.setText(self._proposed)
         self.start()
 
     def _propose(self, _what: object = None) -> None:
@@ -258,7 +283,20 @@ class StartBox(QWidget):
         self._proposed = "" if found is None else str(found)
         self.folder.setText(self._proposed)
 
-    def _session(self, layer: Labels) -> Session:
+    def _folder(self) -> Path | None:
+        text = self.folder.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def _resumed(self, offer: Offer, facts: LayerFacts) -> Session:
+        session = resumed(offer, facts.volume, self.reader.text())
+        try:
+            require_same_grid(session.output.geometry, facts.placement.geometry, "session")
+        except MedsegError:
+            session.close()
+            raise
+        return session
+
+    def _session(self, layer: Labels, folder: Path | None) -> Session:
         facts = facts_of(layer)
         if facts is None or facts.instances is None:
             msg = "the layer shows no objects of medseg"
@@ -266,13 +304,9 @@ class StartBox(QWidget):
         image = self._image()
         of_image = None if image is None else facts_of(image)
         volume: Volume | None = None if of_image is None else of_image.volume
-        reader, text = initials(self.reader.text()), self.folder.text().strip()
-        if not text:
+        reader = initials(self.reader.text())
+        if folder is None:
             return Session.begin(volume, facts.instances, reader)
-        folder = Path(text).expanduser()
-        there = offer_of(folder)
-        if there is not None:
-            return resumed(there, volume, reader)
         source = StudySource().as_dict() if of_image is None else session_source(of_image)
         return Session.begin(volume, facts.instances, reader, folder=folder, source=source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -200,19 +201,19 @@ class SegmentPanel(SharesTabs, EndsWithDock, QWidget):
         """Start, unless something is missing, or a session lies in the folder already."""
         if self.problem:
             return
-        folder = self.keep.path
+        folder, layer = self.keep.path, self.channels.first
         offer = None if folder is None else offer_of(folder, self.keep.reader.text())
-        if folder is not None and offer is not None:
-            self._ask_about(offer, [("Keep both", lambda: self._run_beside(folder))])
+        if folder is not None and offer is not None and layer is not None:
+            self._ask_about(offer, layer, [("Keep both", lambda: self._run_beside(folder, layer))])
             return
         self._start_or_wait()
 
-    def resume(self, offer: Offer) -> None:
-        """Go on with a session that lies on the disk, on the image that is open."""
-        layer, facts = self.channels.first, self.facts
-        if layer is None or facts is None or offer.found is None:
-            return
+    def resume(self, offer: Offer, layer: Layer) -> None:
+        """Go on with a session that lies on the disk, on the open image that it was offered for."""
         self.banner.clear()
+        facts = facts_of(layer)
+        if layer not in self.viewer.layers or facts is None or offer.found is None:
+            return
         try:
             session = resumed(offer, facts.volume, self.keep.reader.text())
         except (MedsegError, ValueError) as error:
@@ -220,9 +221,9 @@ class SegmentPanel(SharesTabs, EndsWithDock, QWidget):
             return
         self._show_session(session, layer, f"{layer.name}: objects")
 
-    def _run_beside(self, folder: Path) -> None:
-        self.keep.folder.setText(str(free_folder(folder)))
-        self.keep.folder.setModified(True)
+    def _run_beside(self, folder: Path, layer: Layer) -> None:
+        if self.channels.first is layer:  # else another image was chosen since, with its own folder
+            self.keep.put_beside(free_folder(folder))
         self.run()
 
     def _start_or_wait(self) -> None:
@@ -389,10 +390,10 @@ class SegmentPanel(SharesTabs, EndsWithDock, QWidget):
         bound = controller_of(self.viewer) is not None
         found = [] if bound else offers(layer, self.keep.reader.text())
         if found:
-            self._ask_about(found[0])
+            self._ask_about(found[0], layer)
 
-    def _ask_about(self, offer: Offer, others: list[Action] | None = None) -> None:
+    def _ask_about(self, offer: Offer, layer: Layer, others: Sequence[Action] = ()) -> None:
         self._offered = True
-        go_on = [("Go on", lambda: self.resume(offer))] if offer.can_resume else []
+        go_on = [("Go on", lambda: self.resume(offer, layer))] if offer.can_resume else []
         tone: Tone = "warning" if offer.is_unfinished or not go_on else "question"
-        self.banner.say([offer.words], tone, [*go_on, *(others or [])])
+        self.banner.say([offer.words], tone, [*go_on, *others])

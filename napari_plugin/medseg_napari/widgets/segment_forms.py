@@ -301,6 +301,8 @@ class KeepForm(QWidget):
         self.reader = QLineEdit(reader, self)
         self.reader.setPlaceholderText("your initials")
         self.folder = QLineEdit(self)
+        self._proposed: Path | None = None
+        self._is_beside = False
         self.folder.setPlaceholderText("none: the work is not kept")
         self.choose = QPushButton("Folder …", self)
         line = QHBoxLayout()
@@ -319,11 +321,22 @@ class KeepForm(QWidget):
         return Path(text).expanduser() if text else None
 
     def propose(self, folder: Path | None) -> None:
-        """Put in a folder unless the user wrote one himself."""
-        if not self.folder.isModified():
-            self.folder.setText("" if folder is None else str(folder))
-            self.folder.setCursorPosition(0)
-            self.folder.setToolTip(self.folder.text())
+        """Put in a folder unless the user wrote one himself, or took one beside this very one."""
+        was, self._proposed = self._proposed, folder
+        if self.folder.isModified() or (self._is_beside and folder == was):
+            return
+        self._is_beside = False
+        self._put(folder)
+
+    def put_beside(self, folder: Path) -> None:
+        """Put in a folder in the place of the proposed one, until another one is proposed."""
+        self._is_beside = True
+        self._put(folder)
+
+    def _put(self, folder: Path | None) -> None:
+        self.folder.setText("" if folder is None else str(folder))
+        self.folder.setCursorPosition(0)
+        self.folder.setToolTip(self.folder.text())
 
     def _ask(self) -> None:
         found = QFileDialog.getExistingDirectory(self, "Folder for this work")
