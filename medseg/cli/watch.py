@@ -173,9 +173,7 @@ def _watch(
 
     say = (lambda _line: None) if quiet else typer.echo
     try:
-        watch_inbox(
-            **given, settings=settings, options=options, watch=arrival, say=say, warn=_warn
-        )
+        watch_inbox(**given, settings=settings, options=options, watch=arrival, say=say, warn=_warn)
     except KeyboardInterrupt as stop:
         typer.echo("stopped: what is done is kept, and the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED) from stop

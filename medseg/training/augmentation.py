@@ -12,7 +12,6 @@ from monai.transforms import (
     Compose,
     MapTransform,
     RandAdjustContrastd,
-    RandBiasFieldd,
     RandFlipd,
     RandGaussianNoised,
     RandGaussianSmoothd,
@@ -25,6 +24,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.training.bias import RandScannerBiasd
 from medseg.training.contrast import contrasts
 from medseg.training.sections import Augmentation
 
@@ -257,7 +257,7 @@ def _intensity(recipe: Augmentation) -> list[Callable[..., Any]]:
             RandGaussianSmoothd(IMAGE, prob=blur.prob, sigma_x=sigma, sigma_y=sigma, sigma_z=sigma)
         )
     if (bias := recipe.bias_field) is not None:
-        made.append(RandBiasFieldd(IMAGE, prob=bias.prob, coeff_range=(0.0, bias.maximum)))
+        made.append(RandScannerBiasd(IMAGE, maximum=bias.maximum, prob=bias.prob))
     if (gamma := recipe.gamma) is not None:
         made.append(RandAdjustContrastd(IMAGE, prob=gamma.prob, gamma=(gamma.low, gamma.high)))
     if (contrast := recipe.contrast) is not None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from medseg.training.profile import OUTSIDE, lesion_profile
 from medseg.training.sections import Synthesis
+from medseg.training.soft_masks import hardened_parts
 
 BEND_VOXELS = 8
 """Distance of the control points of the displacement that deforms lesions."""
@@ -48,12 +49,13 @@ Row = NDArray[np.float64]
 class Region:
     """A part of a case: what `Paintable` knows of it, cut, (…, Z, Y, X) on one device.
 
-    `lesions` are those that the image shows.
+    `lesions` are those that the image shows, `top` (C, 1, 1, 1) the case's highest grey values.
     """
 
     image: Tensor
     tissue: Tensor
     lesions: Tensor
+    top: Tensor
 
 
 def paint(
@@ -68,7 +70,9 @@ def paint(
 
     Shapes: labels (Z, Y, X) integers, that patient's lesions by number, 0 elsewhere; contrasts
     (N, C) what lesions of the case add to their host. Some are left out, all are deformed by one
-    displacement; what they add varies from place to place among the case's contrasts.
+    displacement; what they add varies from place to place among the case's contrasts. None becomes
+    brighter than the case's brightest voxel: normalisation may have cut what was above it, and what
+    no image can show would give the painted ones away.
     """
     kept = rng.random(int(labels.max()) + 1) < rng.uniform(*KEEP)
     kept[0] = False
@@ -85,7 +89,8 @@ def paint(
     profile = _softened(profile, rng.uniform(0, SOFTEST)).mul_(~region.lesions)
     common = np.exp(rng.uniform(np.log(settings.faintest), np.log(settings.strongest)))
     drawn = _varied(contrasts * common, mask.shape, mask.device, rng)
-    image = region.image + drawn.mul_(profile)
+    brighter = region.image + drawn.mul_(profile)
+    image = torch.minimum(brighter, torch.maximum(region.image, region.top))
     return replace(region, image=image, lesions=region.lesions | mask)
 
 
@@ -131,7 +136,10 @@ def recolour(
 
 
 def _deformed(mask: Tensor, settings: Synthesis, rng: np.random.Generator) -> Tensor:
-    """A mask (Z, Y, X) moved as a whole, stretched and bent; beyond the border it is empty."""
+    """A mask (Z, Y, X) moved as a whole, stretched and bent; beyond the border it is empty.
+
+    Its parts keep their volumes.
+    """
     shape = mask.shape
     counts = _points(shape, BEND_VOXELS)
     coarse = [max(round(n / 3), 2) for n in counts]
@@ -158,7 +166,7 @@ def _deformed(mask: Tensor, settings: Synthesis, rng: np.random.Generator) -> Te
         padding_mode="zeros",
         align_corners=True,
     )
-    return moved[0, 0] > 0.5
+    return torch.from_numpy(hardened_parts(moved[0, 0].numpy(force=True))).to(mask.device)
 
 
 def _left(whole: Tensor, place: Tensor) -> Tensor:

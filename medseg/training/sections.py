@@ -265,16 +265,16 @@ class UpTo(Part):
 class Augmentation(Part):
     """What varies a training crop; a part that is left out is off.
 
-    Units: noise and brightness are in standard deviations of the normalised image; bias_field is
-    the largest coefficient that MONAI's `RandBiasField` may draw for its polynomial; blur is a
-    sigma in voxels; low_resolution is the factor by which the grid is made coarser, thick_slices
-    that along one axis alone. sides mirrors left and right and exchanges classes. transpose is the
-    probability that the axes come in a random order,
-    for models of one spacing along all three. remap moves
-    the knots of a curve of grey values by shares of their range; object_contrast shifts the grey
-    values of objects alone, in standard deviations; hollow takes up to this share of the
-    brightness in the middle of objects away (`medseg.training.contrast`). channel_dropout is the
-    probability with which each channel that the model can do without is missing.
+    Units: noise and brightness are in standard deviations of the normalised image; bias_field
+    is how large the coefficients of its polynomial may be, above or below 0
+    (`medseg.training.bias`); blur is a sigma in voxels; low_resolution is the factor by which
+    the grid is made coarser, thick_slices that along one axis alone. sides mirrors left and
+    right and exchanges classes. transpose is the probability that the axes come in a random
+    order, for models of one spacing along all three. remap moves the knots of a curve of grey
+    values by shares of their range; object_contrast shifts the grey values of objects alone, in
+    standard deviations; hollow takes up to this share of the brightness in the middle of
+    objects away (`medseg.training.contrast`). channel_dropout is the probability with which
+    each channel that the model can do without is missing.
     """
 
     rotation: Rotation | None = None

@@ -222,6 +222,7 @@ def _region(known: Paintable, low: Sequence[int], high: Sequence[int], *, healed
         image=image,
         tissue=cut_zeros(known.tissue, low, high),
         lesions=torch.zeros_like(lesions) if healed else lesions,
+        top=known.top,
     )
 
 

@@ -45,8 +45,8 @@ class Paintable:
     Shapes: case.image and healed (C, Z, Y, X) normalised; tissue (TISSUES, Z, Y, X) shares, which
     sum to 1 in the foreground, where a lesion is taken for its host; lesions (Z, Y, X) bool;
     levels (TISSUES, C) mean grey values; contrasts (N, C) what each lesion adds to its host where
-    it is at its fullest. `host` is the tissue in which the lesions lie; `first` (z, y, x) is where
-    the cut begins.
+    it is at its fullest; top (C, 1, 1, 1) the highest grey values. `host` is the tissue in which
+    the lesions lie; `first` (z, y, x) is where the cut begins.
     """
 
     case: GridCase
@@ -56,6 +56,7 @@ class Paintable:
     host: int
     levels: NDArray[np.float64]
     contrasts: NDArray[np.float64]
+    top: Tensor
     first: tuple[int, int, int]
 
 
@@ -94,6 +95,7 @@ def paintable(case: GridCase, rng: np.random.Generator) -> Paintable:
         host=host,
         levels=centres,
         contrasts=_contrasts(image - around, cut.objects, lesions),
+        top=cut.image.amax(dim=(1, 2, 3), keepdim=True),
         first=(box[0].start, box[1].start, box[2].start),
     )
 

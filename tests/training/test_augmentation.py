@@ -142,3 +142,20 @@ def test_low_resolution_moves_nothing(axis: int) -> None:
         moved = augment({"image": ramp, "masks": torch.zeros(shape)})["image"]
         off = torch.as_tensor(np.asarray(moved)) - ramp
         assert float(off.narrow(axis, 8, 48).mean().abs()) < 0.01
+
+
+def test_a_bias_field_multiplies_what_lies_above_the_darkest() -> None:
+    """As a scanner does: the background stays, bright tissue changes most, up and down alike."""
+    recipe = Augmentation.model_validate({"bias_field": {"prob": 1.0, "maximum": 0.1}})
+    augment = augmentation(recipe, SPACING_MM)
+    image = torch.full((1, 24, 24, 24), -3.0)
+    image[:, 6:18] = 0.0  # tissue at the mean of a normalised image
+    gains = []
+    for seed in range(60):
+        augment.set_random_state(seed=seed)
+        moved = torch.as_tensor(np.asarray(augment({"image": image, "masks": image * 0})["image"]))
+        assert torch.equal(moved[:, :6], image[:, :6])
+        gains.append(float(moved[:, 6:18].mean()) / 3 + 1)
+    assert min(gains) < 0.95
+    assert max(gains) > 1.05
+    assert np.mean(gains) == pytest.approx(1.0, abs=0.05)

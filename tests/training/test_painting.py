@@ -11,7 +11,7 @@ from painting_cases import BACKGROUND, CONTRAST, LESION, LEVELS, SHAPE, brain, r
 from scipy.ndimage import binary_erosion
 
 from medseg.errors import InputRefused
-from medseg.training.painting import Region, paint, recolour
+from medseg.training.painting import Region, _deformed, paint, recolour
 from medseg.training.profile import lesion_profile
 from medseg.training.sections import Synthesis
 from medseg.training.tissue import Paintable, paintable
@@ -34,7 +34,7 @@ def inner(known: Paintable, mask: np.ndarray) -> np.ndarray:
 
 
 def healthy_region(known: Paintable) -> Region:
-    return Region(known.healed, known.tissue, torch.zeros_like(known.lesions))
+    return Region(known.healed, known.tissue, torch.zeros_like(known.lesions), known.top)
 
 
 def other_lesion(known: Paintable, box: tuple[slice, slice, slice]) -> torch.Tensor:
@@ -129,7 +129,7 @@ def test_what_is_painted_keeps_to_the_host_and_changes_nothing_elsewhere(known: 
 
 
 def test_an_old_lesion_is_not_painted_over(known: Paintable) -> None:
-    region = Region(known.case.image, known.tissue, known.lesions)
+    region = Region(known.case.image, known.tissue, known.lesions, known.top)
     grown = tuple(slice(part.start - 2, part.stop + 2) for part in LESION)
     for one in painted(known, other_lesion(known, grown), region):
         assert torch.equal(one.image[:, known.lesions], region.image[:, known.lesions])
@@ -163,7 +163,7 @@ def test_painting_is_drawn_from_the_generator_alone(known: Paintable) -> None:
 
 
 def test_in_new_grey_values_a_lesion_is_still_brighter_than_all_tissues(known: Paintable) -> None:
-    region = Region(known.case.image, known.tissue, known.lesions)
+    region = Region(known.case.image, known.tissue, known.lesions, known.top)
     core = torch.zeros_like(known.lesions)
     part = torch.nonzero(known.lesions)
     low, high = part.min(dim=0).values + 2, part.max(dim=0).values - 1
@@ -206,3 +206,25 @@ def test_background_keeps_its_grey_value(known: Paintable) -> None:
     )
     outside = known.tissue.sum(dim=0) == 0
     assert torch.equal(new.image[:, outside], region.image[:, outside])
+
+
+def test_no_painted_lesion_is_brighter_than_what_the_case_can_show(known: Paintable) -> None:
+    """Normalisation cuts the brightest voxels: above them there would be painted lesions alone."""
+    before, box = healthy_region(known), (slice(15, 22), slice(12, 19), slice(29, 36))
+    low = (
+        known.case.image.amax(dim=(1, 2, 3), keepdim=True)
+        - torch.tensor([0.8, 0.0])[:, None, None, None]
+    )
+    for one in painted(known, other_lesion(known, box), replace(before, top=low)):
+        brighter = one.image > torch.maximum(before.image, low) + 1e-6
+        assert not brighter.any()
+
+
+def test_small_lesions_that_are_moved_keep_their_number_and_volume(known: Paintable) -> None:
+    rng = np.random.default_rng(0)
+    mask = torch.zeros(SHAPE, dtype=torch.bool)
+    for place in np.stack(np.meshgrid(*[range(8, n - 8, 6) for n in SHAPE]), -1).reshape(-1, 3):
+        mask[tuple(place)] = True
+    moving = STILL.model_copy(update={"shift": 2.0, "bend": 0.5})
+    moved = [int(_deformed(mask, moving, rng).sum()) for _ in range(10)]
+    assert np.mean(moved) == pytest.approx(int(mask.sum()), rel=0.1)
