@@ -111,8 +111,9 @@ def sample_window(
     plain = {key: changed[key].as_subclass(Tensor) for key in data}
     masks, beyond = plain["masks"], None
     if "inside" in plain:
+        # What the border cuts is an object all the same as far as the image goes.
         inside = plain["inside"] > 0.5
-        masks = masks * inside
+        masks = (masks / plain["inside"].clamp(min=0.5)).clamp(max=1) * inside
         beyond = np.asarray(~inside[0, z, y, x].cpu())
     target = window_target(masks, seen, (z, y, x))
     target = replace(target, undrawn=case.undrawn, beyond=beyond)
@@ -161,14 +162,12 @@ def window_target(masks: Tensor, objects: Sequence[GridObject], inner: Box) -> W
 def _hard(masks: Tensor, exclusive: Sequence[bool]) -> Tensor:
     """Boolean masks of the same volume; those that exclude each other share by the largest."""
     hard = torch.zeros(masks.shape, dtype=torch.bool, device=masks.device)
-    for n, one in enumerate(exclusive):
-        if not one:
-            hard[n] = hardened(masks[n])
+    for n in range(len(masks)):
+        hard[n] = hardened(masks[n])
     if any(exclusive):
         chosen = torch.tensor(exclusive, device=masks.device)
-        soft = masks[chosen]
-        owner = torch.cat([1 - soft.sum(0, keepdim=True), soft]).argmax(0)
-        hard[chosen] = torch.stack([owner == n for n in range(1, len(soft) + 1)])
+        owner = masks[chosen].argmax(0)
+        hard[chosen] &= torch.stack([owner == n for n in range(int(chosen.sum()))])
     return hard
 
 

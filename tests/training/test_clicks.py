@@ -166,3 +166,13 @@ def test_what_a_recipe_s_model_cannot_do_is_refused(part, changes, message) -> N
     model = {key: one for key, one in model.items() if key not in LEFT_TO_TRAINING}
     with pytest.raises(ValidationError, match=message):
         Recipe.model_validate({**plain, "model": model, part: {**plain[part], **changes}})
+
+
+def test_an_object_that_ends_with_the_image_keeps_its_volume_when_it_is_turned() -> None:
+    one = case((10, 60, 60), box_of((0, 26, 26), (6, 8, 8)))
+    turn = {"rotation": {"prob": 1.0, "max_degrees": [0.0, 30.0, 30.0]}}
+    section = training(beyond_image="ignored")
+    found = [window.target for window in windows(one, section, count=60, **turn)]
+    sizes = [int(target.masks[0].sum()) for target in found if not target.cut[0]]
+    assert len(sizes) > 20
+    assert np.mean(sizes) == pytest.approx(6 * 8 * 8, rel=0.02)

@@ -15,7 +15,7 @@ from medseg.training.datasets import Case
 from medseg.training.grid_cases import WindowDataset
 from medseg.training.sections import Augmentation
 from medseg.training.soft_masks import hardened, hardened_parts
-from medseg.training.windows import GridCase, GridObject, sample_window
+from medseg.training.windows import GridCase, GridObject, sample_window, window_target
 
 SIDE = 24
 SHAPES = {"voxel": (1, 1, 1), "two": (1, 1, 2), "three": (1, 3, 1), "plate": (3, 3, 1)}
@@ -97,3 +97,22 @@ def test_an_object_that_the_window_cuts_is_known_whole_without_any_turning() -> 
     seen = [(target.boxes[0][0] + target.boxes[0][3] - 1) / 2 for target in targets]
     off = np.abs([target.centres[0][0] for target in targets] - np.array(seen))
     assert off.max() >= 1  # the middle is that of the object, not of what is seen of it
+
+
+def test_organs_that_touch_keep_their_volumes_and_share_no_voxel() -> None:
+    """A thin one beside another: largest or background alone would leave it too thin."""
+    shape, around = (SIDE,) * 3, (slice(0, SIDE),) * 3
+    masks = np.zeros((2, *shape), dtype=np.float32)
+    masks[0, 4:20, 10:12, 10:12] = 1
+    masks[1, 4:20, 12:18, 10:18] = 1
+    organs = [GridObject(n, exclusive=True, box=around, mask=masks[n] > 0) for n in range(2)]
+    kept = []
+    for seed in range(30):
+        soft = np.stack([turned(one, np.random.default_rng(seed)) for one in masks])
+        target = window_target(torch.from_numpy(soft), organs, around)
+        drawn = np.zeros((2, *shape), dtype=bool)
+        for n, box, mask in zip(target.class_ids, target.boxes, target.masks, strict=True):
+            drawn[n][tuple(slice(a, b) for a, b in zip(box[:3], box[3:], strict=True))] = mask
+        assert not drawn.all(axis=0).any()
+        kept.append(drawn.sum(axis=(1, 2, 3)))
+    assert np.mean(kept, axis=0) == pytest.approx(masks.sum(axis=(1, 2, 3)), rel=0.03)
