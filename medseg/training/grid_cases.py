@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,10 +17,12 @@ from medseg.training.datasets import Case, LoadedCase, PhantomCase, load_case
 from medseg.training.missing import without_channels
 from medseg.training.recipe import Recipe
 from medseg.training.sections import PhantomData
+from medseg.training.soft_masks import hardened
 from medseg.training.synthesis import Painter
 from medseg.training.windows import GridCase, GridObject, Window, sample_window
-from medseg.transforms.labels import resample_labels
+from medseg.transforms.grids import GridMap
 from medseg.transforms.pipeline import Prepared, preprocess
+from medseg.transforms.resampling import resample_linear
 from medseg.types import Box, Geometry, Instance, reoriented_array, tight_box
 
 MARGIN = 0.2
@@ -123,12 +126,15 @@ def on_model_grid(case: LoadedCase, card: Card) -> GridCase:
 
 
 def _on_grid(item: Instance, prepared: Prepared) -> tuple[Box, NDArray[np.bool_]]:
-    """An instance's box and mask on the model's grid; never empty, whatever its size."""
+    """An instance's box and mask on the model's grid, of its volume; never empty."""
+    # So much around the object that nothing of it is left there, smoothed as it is below.
+    coarser = max(prepared.geometry.spacing_mm) / min(prepared.image_geometry.spacing_mm)
+    more = 2 + math.ceil(3 * coarser)
     z, y, x = (
-        slice(max(part.start - 2, 0), min(part.stop + 2, length))
+        slice(max(part.start - more, 0), min(part.stop + more, length))
         for part, length in zip(item.box, prepared.image_geometry.shape, strict=True)
     )
-    wider = np.zeros([part.stop - part.start for part in (z, y, x)], dtype=np.uint8)
+    wider = np.zeros([part.stop - part.start for part in (z, y, x)], dtype=np.float32)
     inner = tuple(
         slice(part.start - outer.start, part.stop - outer.start)
         for part, outer in zip(item.box, (z, y, x), strict=True)
@@ -136,8 +142,12 @@ def _on_grid(item: Instance, prepared: Prepared) -> tuple[Box, NDArray[np.bool_]
     wider[inner] = item.mask
     source = prepared.image_geometry.crop((z, y, x)).reoriented(prepared.axes, prepared.flips)
     target = _covering(source, prepared.geometry)
-    turned = reoriented_array(wider, prepared.axes, prepared.flips)
-    mask = resample_labels(turned, source, prepared.geometry.crop(target)) > 0
+    turned = np.ascontiguousarray(reoriented_array(wider, prepared.axes, prepared.flips))
+    grid = prepared.geometry.crop(target)
+    to_source = GridMap.between(grid, source)
+    # Smoothed as the image is: else a coarse grid sees every second voxel alone.
+    share = resample_linear(torch.from_numpy(turned)[None], to_source, grid.shape)
+    mask = hardened(share[0]).numpy()
     tight = tight_box(mask)
     if tight is None:
         return _nearest_voxel(item, prepared)

@@ -17,6 +17,9 @@ from medseg.measurement.parts import labelled_parts
 LEAST_VOXELS = 0.25
 """Of what lies outside of the region but for less than this, nothing is left."""
 
+TIE = 1e-5
+"""Voxels that differ by less than this may be taken in any order."""
+
 
 def hardened(soft: Tensor) -> Tensor:
     """A soft mask (Z, Y, X) of one object as a boolean one of its volume, at least one voxel.
@@ -28,8 +31,11 @@ def hardened(soft: Tensor) -> Tensor:
     wanted = min(int(_voxels(np.float64(values.sum().item()))), len(values))
     if wanted == len(values):
         return there
+    # Where a coarse grid lies midway many are equal: the first of them would be those of one side.
+    lots = torch.rand(len(values), generator=torch.Generator().manual_seed(0))
+    best = (values + TIE * lots.to(values)).topk(wanted).indices
     hard = torch.zeros(soft.numel(), dtype=torch.bool, device=soft.device)
-    hard[there.flatten().nonzero()[:, 0][values.topk(wanted).indices]] = True
+    hard[there.flatten().nonzero()[:, 0][best]] = True
     return hard.reshape(soft.shape)
 
 
