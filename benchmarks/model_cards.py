@@ -109,6 +109,7 @@ def main() -> int:
     if asked.tables:
         figures["tables"] = own_tables(subject.card.name, root, asked.packages)
     words = missed(subject, figures)
+    figures["asked"] = {"for": asked_for(subject.facts), "missed": words}
     show(subject, figures)
     print("\nall bars met" if not words else "\nNOT MET\n  " + "\n  ".join(words))
     if asked.write:
@@ -171,6 +172,21 @@ def own_tables(name: str, root: Path, packages: Path | None) -> list[dict[str, A
     return [one for one in listed if not one["title"].startswith(others)]
 
 
+def asked_for(facts: Mapping[str, Any]) -> list[str]:
+    """The bars of `model_facts.toml` in words."""
+    words = [f"mean Dice of {name} {bar:g}" for name, bar in facts.get("bars", {}).items()]
+    for key, text in (
+        ("mean_bar", "mean Dice over the classes {:g}"),
+        ("class_bar", "mean Dice of each class {:g}"),
+        ("volume_bar", "median absolute volume error at most {:g}"),
+        ("f1_bar", "F1 of lesions {:g}"),
+        ("count_bar", "count at most {:.0%} off"),
+    ):
+        if key in facts:
+            words.append(text.format(facts[key]))
+    return words + (["none failed"] if facts.get("none_fail") else [])
+
+
 def missed(subject: Subject, figures: Mapping[str, Any]) -> list[str]:
     """The bars of `model_facts.toml` that were not met, and those that hold for every model."""
     facts, words = subject.facts, card_scores.missed(figures["calibration"])
@@ -191,9 +207,10 @@ def missed(subject: Subject, figures: Mapping[str, Any]) -> list[str]:
         words.append(f"mean Dice over the classes {mean:.3f}, bar {facts['mean_bar']}")
     for row in figures["held_out"]["lesions"]:
         if (row["F1"] or 0.0) < facts.get("f1_bar", 0.0):
-            words.append(f"{row['class']}: F1 {row['F1']}, bar {facts['f1_bar']}")
+            words.append(f"{row['class']}: F1 {row['F1'] or 0.0:.3f}, bar {facts['f1_bar']}")
         if abs(row["count error"] or 0.0) > facts.get("count_bar", 1e9):
-            words.append(f"{row['class']}: count error {row['count error']:+.2f}")
+            off, bar = row["count error"], facts["count_bar"]
+            words.append(f"{row['class']}: count {off:+.0%} off, bar {bar:.0%}")
     flagged = figures["domain"][0]["share"]
     if flagged > 0.05:
         words.append(f"{flagged:.1%} of the held-out cases are called out of domain, bar 5 %")

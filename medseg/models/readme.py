@@ -12,8 +12,8 @@ def render_readme(card: Card, figures: Mapping[str, Any]) -> str:
     """The page as Markdown; `figures` as a package's `figures.json` holds them.
 
     Known parts: "held_out" with "cases", "patients", "folds" and tables of rows ("table" of
-    classes, "lesions"); "looks" says how often those cases were
-    looked at, "why_head" why the head was chosen; "peers" are rows of
+    classes, "lesions"); "asked" has what was asked "for" and "missed"; "looks" says how often those
+    cases were looked at, "why_head" why the head was chosen; "peers" are rows of
     what, figure and source; "not_for" lists uses; "calibration", "domain" and "cost" are rows,
     "robustness" has "cases" and a "table"; "tables" are rows with a title and perhaps a note;
     "reliability" is a picture; "worst" has rows of case, Dice and picture; "validation", the last
@@ -78,8 +78,19 @@ def held_out_parts(figures: Mapping[str, Any], *, level: int) -> list[str]:
             rows_table(found["lesions"]),
             "An object counts as met where any voxel is shared.",
         ]
+    parts += _asked(figures)
     if figures.get("looks"):
         parts.append(f"**How often these cases were looked at.** {figures['looks']}")
+    return parts
+
+
+def _asked(figures: Mapping[str, Any]) -> list[str]:
+    asked = figures.get("asked")
+    if not asked or not asked["for"]:
+        return []
+    parts = [f"**Asked for.** {'; '.join(asked['for'])}."]
+    if asked["missed"]:
+        parts.append(f"**Missed.** {'; '.join(asked['missed'])}.")
     return parts
 
 

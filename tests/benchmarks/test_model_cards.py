@@ -15,6 +15,7 @@ from modelling import ORGANS, bright_is_organ, card
 import medseg
 from medseg.card import read_card
 from medseg.models import build
+from medseg.models.readme import held_out_parts
 from medseg.phantom import touching_lesions
 from medseg.training.checkpoint import Progress
 from medseg.training.datasets import LoadedCase
@@ -361,3 +362,22 @@ def test_every_fact_is_of_a_model_that_has_a_script_of_its_own(load: Load) -> No
     for one in facts.values():
         assert one["not_for"] and one["why_head"]
         assert all(set(peer) == {"what", "figure", "source"} for peer in one["peers"])
+
+
+def test_a_card_says_what_was_asked_and_what_of_it_was_missed(load: Load) -> None:
+    cards = load("model_cards")
+    facts = {"bars": {"spot": 0.6}, "volume_bar": 0.12, "count_bar": 0.25, "none_fail": True}
+    assert cards.asked_for(facts) == [
+        "mean Dice of spot 0.6",
+        "median absolute volume error at most 0.12",
+        "count at most 25% off",
+        "none failed",
+    ]
+    assert cards.asked_for({}) == []
+    found = {"cases": 3, "table": [{"class": "spot", "mean Dice": 0.5}]}
+    asked = {"for": ["mean Dice of spot 0.6"], "missed": ["spot: mean Dice 0.500, bar 0.6"]}
+    page = "\n".join(held_out_parts({"held_out": found, "asked": asked}, level=2))
+    assert "**Asked for.** mean Dice of spot 0.6." in page
+    assert "**Missed.** spot: mean Dice 0.500, bar 0.6." in page
+    met = {"held_out": found, "asked": {**asked, "missed": []}}
+    assert "Missed" not in "\n".join(held_out_parts(met, level=2))
