@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,11 +147,7 @@ def _cell(value: object) -> str:
 
 
 def _lists(plan: Plan) -> Iterator[tuple[str, Iterator[Mapping[str, Any]]]]:
-    chosen: dict[tuple[str, str], list[PlanRow]] = {}
-    for row in plan.rows:
-        if row.decision == "chosen":
-            chosen.setdefault((row.study, row.model), []).append(row)
-    yield "jobs", (_job(job, chosen.get((job.study, job.model.name), ())) for job in plan.jobs)
+    yield "jobs", map(_job, plan.jobs)
     yield "rows", map(_as_dict, plan.rows)
     yield "unselected", map(_as_dict, plan.unselected)
     yield "refused", map(asdict, plan.refused)
@@ -163,13 +159,16 @@ def _head(plan: Plan) -> dict[str, Any]:
     return {"version": VERSION, "models": models, "whole": plan.parts is None}
 
 
-def _job(job: Job, rows: Iterable[PlanRow]) -> dict[str, Any]:
+def _job(job: Job) -> dict[str, Any]:
     return {
         "key": job.key,
         "study": job.study,
         "patient": job.patient,
         "model": job.model.name,
-        "inputs": {row.channel: {"series": row.series, "volume": row.volume} for row in rows},
+        "inputs": {
+            name: {"series": job.series.get(name, ""), "volume": image.volume}
+            for name, image in job.inputs.items()
+        },
     }
 
 
