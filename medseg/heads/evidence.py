@@ -106,12 +106,25 @@ def _rank_of_part(points: Points, kept: int) -> NDArray[np.int64]:
 def collect_lesions(slab: Slab, channel: int, lesion: Evidence, threshold: float) -> None:
     """Take the voxels of a slab where the class of a channel of "lesion" is above `threshold`."""
     probability = slab.maps["lesion"][channel]
-    above = above_on_grid(probability, *slab_axes(slab, "lesion"), threshold=threshold)
+    even = at_even_odds(probability, threshold)
+    above = above_on_grid(even, *slab_axes(slab, "lesion"), threshold=0.5)
     points = np.argwhere(above).astype(np.int64) + slab_corner(slab)
     lesion.points.append(points)
     at = map_coordinates(slab, "lesion", points)
     lesion.probability.append(interpolate_at(probability[None], *at)[0])
     lesion.fringe.collect(slab, ("lesion", channel), (above, 1), points)
+
+
+def at_even_odds(probability: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Probabilities whose logits are shifted so that `threshold` becomes one half.
+
+    Between a voxel of 0 and one of 1 an interpolated map passes one half in the middle, where the
+    border is, but a lower threshold nearer to the 0: a mask that is sure would come out too large.
+    """
+    if threshold == 0.5 or not 0 < threshold < 1:
+        return probability
+    kept = probability * np.float32(1 - threshold)
+    return np.asarray(kept / (kept + np.float32(threshold) * (1 - probability)), dtype=np.float32)
 
 
 def large_enough(found: Sequence[Found], lesion: Evidence, smallest_mm3: float) -> list[Found]:
