@@ -116,12 +116,12 @@ def collect_lesions(slab: Slab, channel: int, lesion: Evidence, threshold: float
 
 
 def at_even_odds(probability: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
-    """Probabilities whose logits are shifted so that `threshold` becomes one half.
+    """Probabilities whose logits are shifted so that `threshold`, in (0, 1), becomes one half.
 
     Between a voxel of 0 and one of 1 an interpolated map passes one half in the middle, where the
     border is, but a lower threshold nearer to the 0: a mask that is sure would come out too large.
     """
-    if threshold == 0.5 or not 0 < threshold < 1:
+    if threshold == 0.5:
         return probability
     kept = probability * np.float32(1 - threshold)
     return np.asarray(kept / (kept + np.float32(threshold) * (1 - probability)), dtype=np.float32)
