@@ -1,33 +1,33 @@
 """What points are worth: fine outlines from a coarse mask, beside that mask and full resolution.
 
-    python benchmarks/pointrend.py --set lobed|headneck --minutes M [--most N...] [--cases K]
+    python benchmarks/pointrend.py --set lobed|headneck --minutes M
+        [--head center_offset|pointrend] [--most N...] [--cases K]
         [--data FOLDER] [--out FOLDER] [--picture FILE]
 
-`center_offset` with `refine = "pointrend"` learns, from a mask of stride 4, either lobed lesions in
-windows of 96³ voxels or the parotids and mandible of `headneck_organs_ct`; recipes in
-`pointrend/`. Minutes are planned and kept as `heads.py` does. Then unseen seeds, or patients whose
-number divides by five, are segmented twice as a user would: with points, at most `--most` of them
-in each doubling of a window's mask, and by the same network's coarse logits interpolated.
+Lobed lesions in windows of 96³ voxels, or the parotids and mandible of `headneck_organs_ct`, are
+learned by `center_offset` with `refine = "pointrend"`, from a mask of the window at stride 4; lobed
+lesions also by `pointrend`, from masks of 7³ cells in boxes. Recipes in `pointrend/`. Minutes are
+planned and kept as `heads.py` does. Then unseen seeds, or patients whose number divides by five,
+are segmented twice as a user would: with points, at most `--most` of them in each doubling of a
+mask, and by the same network's coarse logits interpolated.
 
 Bars: surface Dice at one voxel at least 0.03 above the coarse mask's, mean over cases of the mean
 over classes, at no more than half the multiplications of full resolution, counted without backbone
-and coarse logits, which all share: of the convolutions that `refine = "convolution"` has, at every
-voxel of a window, and of the points' own perceptron there. For comparison also of the convolutions
-in the box around what was found, to which `center_offset` confines them.
+and coarse logits, which all share. At every voxel of a window: of the convolutions that
+`refine = "convolution"` has, and of the points' own perceptron; for comparison also of those
+convolutions in the box around what was found, to which `center_offset` confines them. At every
+voxel of a region's box: of its mask branch, and of the perceptron.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import math
 import statistics
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,141 +39,30 @@ from heads import ROW, base_of, merged
 from heads_training import DECAYED, Budget, planned, trained, write_json
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from pointrend_masks import MASKS, CoarseMask, RegionMask, Spent, WindowMask, union
 from scipy.ndimage import find_objects
 from timing import machine
-from torch import Tensor, nn
-from torch.nn import functional
 
 import medseg
 from medseg.evaluation import surface_dice, surface_distances
 from medseg.models import Model
-from medseg.models.network import InstanceNetwork
-from medseg.networks.point_refinement import VolumeRefinement, interpolated
-from medseg.networks.refinement import Refinement, crop_around
 from medseg.training.datasets import LoadedCase, PhantomCase, list_cases, load_case, split_cases
 from medseg.training.recipe import Recipe
-from medseg.types import Instances
 
 RECIPES = Path(__file__).with_suffix("")
 HEADNECK = "headneck_organs_ct"
 DRAWN = (3, 4, 7)
 """The labels of the parotids and the mandible."""
-STRIDE = 4
 VOXEL = (1.0, 1.0, 1.0)
 GAIN_BAR, COST_BAR = 0.03, 0.5
-FULL = {
-    "convolved": "convolutions at every voxel",
-    "perceptron": "the points' perceptron at every voxel",
-    "boxed": "convolutions around what was found",
-}
-CORNERS, WEIGHT_PRODUCTS = 8, 12
-"""Trilinear: eight values are read, and the eight weights take four products and eight more."""
 
 
-class CoarseNetwork(InstanceNetwork):
-    """The same backbone and head, whose coarse class logits are interpolated and left so."""
-
-    def refine_found(self, image: Tensor, raw: Any) -> Any:
-        """`coarse`'s output with class logits (B, L, Z, Y, X) at the image's resolution."""
-        organ, lesion = self.head.split(interpolated(raw.coarse, image.shape[2:]))
-        return raw._replace(organ=organ, lesion=lesion)
-
-
-def coarse_of(model: Model) -> Model:
-    """The model without its points."""
-    return replace(model, network=CoarseNetwork(model.network.backbone, model.network.head))
-
-
-@dataclass
-class Spent:
-    """What segmenting took: windows, their voxels, those in the boxes found, and points."""
-
-    windows: int = 0
-    voxels: int = 0
-    boxed: int = 0
-    points: int = 0
-
-    @contextmanager
-    def counting(self, network: InstanceNetwork) -> Iterator[None]:
-        """Count what a network with points does meanwhile."""
-        head = network.head
-
-        def window(_part: nn.Module, seen: tuple[Tensor, ...]) -> None:
-            self.windows += len(seen[0])
-            self.voxels += seen[0][:, 0].numel()
-
-        def found(_part: nn.Module, _seen: Any, raw: Any) -> None:
-            self.boxed += boxed_voxels(head, raw)
-
-        def predicted(_part: nn.Module, _seen: Any, logits: Tensor) -> None:
-            self.points += logits[..., 0].numel()
-
-        handles = [
-            network.backbone.register_forward_pre_hook(window),
-            head.register_forward_hook(found),
-            head.points.refine.register_forward_hook(predicted),
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-
-def boxed_voxels(head: Any, raw: Any) -> int:
-    """The voxels of a window that the convolutions of `center_offset` would be run on."""
-    organ, lesion = head.split(raw.coarse)
-    likely = torch.zeros(raw.coarse.shape[2:], dtype=torch.bool)
-    if organ is not None:
-        likely |= torch.softmax(organ[0], dim=0)[0] < 1 - head.interest
-    if lesion is not None:
-        likely |= (torch.sigmoid(lesion[0]) > head.interest).any(dim=0)
-    box = crop_around(likely, margin=math.ceil(Refinement.margin * head.centre_stride / STRIDE))
-    return 0 if box is None else math.prod((part.stop - part.start) * STRIDE for part in box)
-
-
-def multiplications(module: nn.Module, *shapes: Sequence[int]) -> int:
-    """Those of the convolutions and linear layers of a module on inputs of these shapes."""
-    total = 0
-
-    def count(layer: Any, _seen: Any, out: Tensor) -> None:
-        nonlocal total
-        total += out.numel() * layer.weight[0].numel()
-
-    shapeless = copy.deepcopy(module).to("meta")
-    for layer in shapeless.modules():
-        if isinstance(layer, nn.Conv3d | nn.Linear):
-            layer.register_forward_hook(count)
-    shapeless(*(torch.zeros(tuple(shape), device="meta") for shape in shapes))
-    return total
-
-
-def costs(network: InstanceNetwork, image: int, spent: Spent) -> dict[str, float]:
-    """Multiplications a window: of points, and of full resolution in three ways.
-
-    `image` is the number of channels of the image. Points pay for reading image, features and
-    logits, and for every doubling of the logits.
-    """
-    head, features = network.head, network.backbone.channels[0]
-    logits = head.logit_count
-    each = multiplications(head.points.refine, (1, image + features), (1, logits), (1, 3))
-    each += 3 * WEIGHT_PRODUCTS + CORNERS * (image + features + logits)
-    fine, half = (4, 4, 4), (2, 2, 2)
-    shapes = ((1, image, *fine), (1, features, *half), (1, logits, *half))
-    convolved = multiplications(Refinement(image, features, logits), *shapes) / math.prod(fine)
-    doubled = sum(spent.voxels / 8**n for n in range(round(math.log2(STRIDE))))
-    return {
-        "refined": (spent.points * each + doubled * CORNERS * logits) / spent.windows,
-        "convolved": spent.voxels * convolved / spent.windows,
-        "perceptron": spent.voxels * each / spent.windows,
-        "boxed": spent.boxed * convolved / spent.windows,
-    }
-
-
-def recipe_of(name: str, exclude: Sequence[str], ids: Sequence[str], steps: int) -> Recipe:
-    """What `heads.py` has for `center_offset`, with what the set says, for so many steps."""
+def recipe_of(
+    name: str, mask: CoarseMask, exclude: Sequence[str], ids: Sequence[str], steps: int
+) -> Recipe:
+    """What `heads.py` has for the mask's head, with what the set says, for so many steps."""
     said = tomllib.loads((RECIPES / f"{name}.toml").read_text(encoding="utf-8"))
-    raw = base_of("center_offset")
+    raw = base_of(mask.head)
     backbone = raw.pop("backbones")["residual_pyramid"]
     if "kind" in said["data"]:
         for part in ("data", "augmentation"):
@@ -184,8 +73,7 @@ def recipe_of(name: str, exclude: Sequence[str], ids: Sequence[str], steps: int)
             "validation": [one for one in ids if number(one) % 5 == 1][:2],
         }
     recipe = merged(raw, said)
-    network = {"refine": "pointrend", "coarse_stride": STRIDE}
-    recipe["model"]["head"] = {"name": "center_offset", "network": network}
+    recipe["model"]["head"] = {"name": mask.head, "network": dict(mask.network)}
     recipe["model"]["backbone"] = {"name": "residual_pyramid", "arguments": backbone}
     training = recipe["training"]
     training["warmup_steps"] = min(training["warmup_steps"], steps // 10)
@@ -216,24 +104,6 @@ def three_organs(source: Path, root: Path) -> tuple[list[str], list[str]]:
     return whole, partial_cases
 
 
-def union(instances: Instances, name: str) -> NDArray[np.bool_]:
-    """The voxels (Z, Y, X) of all objects of a class."""
-    mask = np.zeros(instances.geometry.shape, dtype=np.bool_)
-    for item in instances:
-        if item.class_name == name:
-            mask[item.box] |= item.mask
-    return mask
-
-
-def quartered(true: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What a grid of `STRIDE` keeps of a mask: cells' shares of it, interpolated, cut at half."""
-    pads = [(0, -length % STRIDE) for length in true.shape]
-    exact = torch.from_numpy(np.pad(true, pads).astype(np.float32))
-    share = functional.avg_pool3d(exact[None, None], STRIDE)
-    again = interpolated(share, exact.shape)[0, 0].numpy() > 0.5
-    return np.asarray(again[tuple(slice(0, length) for length in true.shape)])
-
-
 def of_case(loaded: LoadedCase, found: Callable[[str], NDArray[np.bool_]]) -> float:
     """Surface Dice at one voxel of what `found` gives for a class, mean over those of the case.
 
@@ -247,32 +117,34 @@ def of_case(loaded: LoadedCase, found: Callable[[str], NDArray[np.bool_]]) -> fl
     return statistics.fmean(values)
 
 
-def figures(model: Model, cases: Sequence[LoadedCase], most: Sequence[int]) -> list[dict[str, Any]]:
+def figures(
+    model: Model, mask: CoarseMask, cases: Sequence[LoadedCase], most: Sequence[int]
+) -> list[dict[str, Any]]:
     """A row for each limit of points: surface Dice, gain over the coarse mask, and cost."""
-    network, coarse_model = model.network, coarse_of(model)
-    held = [of_case(one, lambda name, one=one: quartered(union(one.truth, name))) for one in cases]
+    network, coarse_model = model.network, mask.coarse_of(model)
+    kept = [of_case(one, partial(mask.kept, one.truth)) for one in cases]
     coarse = [surface(coarse_model, one) for one in cases]
     rows = []
     for limit in most:
-        network.head.points.most = limit
+        mask.limit(network, limit)
         spent = Spent()
-        with spent.counting(network):
+        with mask.counting(network, spent):
             refined = [surface(model, one) for one in cases]
         gains = [a - b for a, b in zip(refined, coarse, strict=True)]
         rows.append(
             {
                 "most": limit,
-                "held": statistics.fmean(held),
+                "kept": statistics.fmean(kept),
                 "coarse": statistics.fmean(coarse),
                 "surface_dice": statistics.fmean(refined),
                 "gain": statistics.fmean(gains),
                 "gain_error": standard_error(gains),
                 "points": spent.points / spent.windows,
                 "voxels": spent.voxels / spent.windows,
-                "cost": costs(network, len(model.card.channels), spent),
+                "cost": mask.costs(network, len(model.card.channels), spent),
             }
         )
-    del network.head.points.most  # again that of every network
+    mask.limit(network, mask.most)
     return rows
 
 
@@ -287,10 +159,10 @@ def surface(model: Model, loaded: LoadedCase) -> float:
     return of_case(loaded, partial(union, found))
 
 
-def draw(model: Model, loaded: LoadedCase, path: Path) -> None:
+def draw(model: Model, coarse: Model, loaded: LoadedCase, path: Path) -> None:
     """The slice with most of the true objects: truth, coarse and refined outlines."""
     shown = {"truth": loaded.truth}
-    for title, one in {"coarse mask": coarse_of(model), "with points": model}.items():
+    for title, one in {"coarse mask": coarse, "with points": model}.items():
         shown[title] = medseg.segment(loaded.volumes, one, device="cpu")
     masks = {title: one.to_labelmap(on_overlap="higher_score") > 0 for title, one in shown.items()}
     z = int(masks["truth"].sum(axis=(1, 2)).argmax())
@@ -310,18 +182,20 @@ def draw(model: Model, loaded: LoadedCase, path: Path) -> None:
 
 def print_rows(row: dict[str, Any]) -> None:
     """The figures, and which bars are met."""
-    print(f"## {row['set']}, trained {row['training_minutes']:.1f} min, {row['cases']} cases")
+    mask = MASKS[row["head"]]
+    minutes, cases = row["training_minutes"], row["cases"]
+    print(f"## {row['set']}, {mask.head}, trained {minutes:.1f} min, {cases} cases")
     if not row["decayed"]:
         print(f"  stopped at step {row['steps']} of {row['planned_steps']}: not a fair figure")
     print(f"surface Dice at one voxel: coarse {row['rows'][0]['coarse']:.4f}")
-    print(f"  (exact masks kept on a grid of stride {STRIDE}: {row['rows'][0]['held']:.4f})")
+    print(f"  (exact masks kept by {mask.title}: {row['rows'][0]['kept']:.4f})")
     for one in row["rows"]:
         cost = one["cost"]
         print(f"points, at most {one['most']} in a doubling: {one['surface_dice']:.4f}")
         print(f"  gain {one['gain']:+.4f}, standard error {one['gain_error']:.4f}")
         print(f"  {one['points']:.0f} points in a window of {one['voxels']:.0f} voxels")
         print(f"  G multiplications a window: {cost['refined'] / 1e9:.3f}; at full resolution")
-        for name, title in FULL.items():
+        for name, title in mask.full.items():
             share = cost["refined"] / cost[name] if cost[name] else math.inf
             print(f"    {title}: {cost[name] / 1e9:.3f}, share {share:.3f}")
         share = max(cost["refined"] / cost[name] for name in ("convolved", "perceptron"))
@@ -339,8 +213,9 @@ def budget_of(asked: argparse.Namespace, folder: Path) -> Budget:
     if asked.set == "headneck":
         source = present(asked.data or SHARED / "data" / HEADNECK, "--data")
         whole, lacking = three_organs(source, root)
-    said = {"set": asked.set, "minutes": asked.minutes}
-    return Budget(said, partial(recipe_of, asked.set, lacking, whole), asked.minutes, root=root)
+    said = {"set": asked.set, "head": asked.head, "minutes": asked.minutes}
+    make = partial(recipe_of, asked.set, MASKS[asked.head], lacking, whole)
+    return Budget(said, make, asked.minutes, root=root)
 
 
 def unseen(recipe: Recipe, root: Path, count: int) -> list[LoadedCase]:
@@ -359,20 +234,25 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--set", choices=("lobed", "headneck"), required=True)
+    parser.add_argument("--head", choices=sorted(MASKS), default=WindowMask.head)
     parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--most", type=int, nargs="+", default=[VolumeRefinement.most], metavar="N")
+    parser.add_argument("--most", type=int, nargs="+", metavar="N", help="default: the head's")
     parser.add_argument("--cases", type=int, default=40, help="at most so many are tested")
     parser.add_argument("--data", type=Path, help=f"the folder {HEADNECK}")
     parser.add_argument("--out", type=Path, help="folder of the run, resumed where there is one")
     parser.add_argument("--picture", type=Path, help="draw the first case there (.png or .svg)")
-    return parser.parse_args(words)
+    asked = parser.parse_args(words)
+    if asked.head == RegionMask.head and asked.set != "lobed":
+        parser.error(f"{asked.head} separates lesions, and --set {asked.set} is of organs")
+    return asked
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Train, test, print; 0 whether or not the bars are met."""
     asked = arguments_of(words)
     torch.set_num_threads(1)
-    folder = asked.out or Path("pointrend-runs") / f"{asked.set}-{asked.minutes:g}"
+    mask = MASKS[asked.head]
+    folder = asked.out or Path("pointrend-runs") / f"{asked.set}-{mask.head}-{asked.minutes:g}"
     folder.mkdir(parents=True, exist_ok=True)
     budget = budget_of(asked, folder)
     plan = planned(budget, folder)
@@ -381,8 +261,9 @@ def main(words: Sequence[str] | None = None) -> int:
     loaded = unseen(recipe, budget.root, asked.cases)
     row = {
         "set": asked.set,
+        "head": mask.head,
         "cases": len(loaded),
-        "rows": figures(model, loaded, asked.most),
+        "rows": figures(model, mask, loaded, asked.most or [mask.most]),
         "training_minutes": progress.minutes,
         "steps": progress.step,
         "planned_steps": plan["steps"],
@@ -392,7 +273,7 @@ def main(words: Sequence[str] | None = None) -> int:
     write_json(folder / ROW, row)
     print_rows(json.loads((folder / ROW).read_text(encoding="utf-8")))
     if asked.picture:
-        draw(model, loaded[0], asked.picture)
+        draw(model, mask.coarse_of(model), loaded[0], asked.picture)
     return 0
 
 

@@ -175,7 +175,15 @@ def test_real_images_show_dice_and_no_overlap(load: Load, capsys) -> None:
     printed = capsys.readouterr().out
     assert "Dice of the class" in printed
     assert "| detr | residual_pyramid | 1 | 0.770 |" in printed
+    assert "| seeds | s a case |" in printed
     assert "pairs both found" not in printed
+
+
+def test_of_ms_lesions_there_are_brains_and_no_seeds(load: Load, capsys) -> None:
+    load("heads_tables").print_tables([row(brain, phantom="ms", dice=0.7) for brain in (7, 19)])
+    printed = capsys.readouterr().out
+    assert "| head | backbone | brains left out | Dice of the class |" in printed
+    assert "| detr | residual_pyramid | 2 | 0.700 |" in printed
 
 
 def test_minutes_are_those_of_a_cpu(load: Load, capsys) -> None:

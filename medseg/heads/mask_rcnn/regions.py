@@ -45,6 +45,8 @@ class RegionStage(nn.Module):
     """Class, better box and mask of regions; with `points` masks are refined where uncertain."""
 
     stride = 2
+    most = 16384
+    """So many points of a mask at most are predicted in each doubling."""
 
     def __init__(
         self, image_channels: int, width: int, lesions: int, *, mask_size: int, points: bool
@@ -116,6 +118,7 @@ class RegionStage(nn.Module):
             (size, size, size),
             predict,
             lambda logits: mask_uncertainty(logits[0]),
+            most=self.most,
         )
         return fine[0]
 
