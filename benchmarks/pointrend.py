@@ -5,11 +5,11 @@
         [--data FOLDER] [--out FOLDER] [--picture FILE]
 
 Lobed lesions in windows of 96³ voxels, or the parotids and mandible of `headneck_organs_ct`, are
-learned by `center_offset` with `refine = "pointrend"`, from a mask of the window at stride 4; lobed
-lesions also by `pointrend`, from masks of 7³ cells in boxes. Recipes in `pointrend/`. Minutes are
-planned and kept as `heads.py` does. Then unseen seeds, or patients whose number divides by five,
-are segmented twice as a user would: with points, at most `--most` of them in each doubling of a
-mask, and by the same network's coarse logits interpolated.
+learned by `center_offset` with `refine = "pointrend"`, from a mask of the window at stride 4, or by
+`pointrend`, which takes organs for lesions, from masks of 7³ cells in boxes. Recipes are in
+`pointrend/`. Minutes are planned and kept as `heads.py` does. Then unseen seeds, or patients whose
+number divides by five, are segmented twice as a user would: with points, at most `--most` of them
+in each doubling of a mask, and by the same network's coarse logits interpolated.
 
 Bars: surface Dice at one voxel at least 0.03 above the coarse mask's, mean over cases of the mean
 over classes, at no more than half the multiplications of full resolution, counted without backbone
@@ -39,7 +39,7 @@ from heads import ROW, base_of, merged
 from heads_training import DECAYED, Budget, planned, trained, write_json
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pointrend_masks import MASKS, CoarseMask, RegionMask, Spent, WindowMask, union
+from pointrend_masks import MASKS, CoarseMask, Spent, WindowMask, union
 from scipy.ndimage import find_objects
 from timing import machine
 
@@ -74,6 +74,10 @@ def recipe_of(
         }
     recipe = merged(raw, said)
     recipe["model"]["head"] = {"name": mask.head, "network": dict(mask.network)}
+    if mask.lesions_alone:
+        recipe["model"]["classes"] = [
+            {**one, "kind": "lesion"} for one in recipe["model"]["classes"]
+        ]
     recipe["model"]["backbone"] = {"name": "residual_pyramid", "arguments": backbone}
     training = recipe["training"]
     training["warmup_steps"] = min(training["warmup_steps"], steps // 10)
@@ -180,6 +184,11 @@ def draw(model: Model, coarse: Model, loaded: LoadedCase, path: Path) -> None:
     sheet.savefig(path, dpi=150)
 
 
+def share_of(cost: dict[str, float], name: str) -> float:
+    """Of a way of full resolution, what points cost; infinite where that has nothing to do."""
+    return cost["refined"] / cost[name] if cost[name] else math.inf
+
+
 def print_rows(row: dict[str, Any]) -> None:
     """The figures, and which bars are met."""
     mask = MASKS[row["head"]]
@@ -196,9 +205,8 @@ def print_rows(row: dict[str, Any]) -> None:
         print(f"  {one['points']:.0f} points in a window of {one['voxels']:.0f} voxels")
         print(f"  G multiplications a window: {cost['refined'] / 1e9:.3f}; at full resolution")
         for name, title in mask.full.items():
-            share = cost["refined"] / cost[name] if cost[name] else math.inf
-            print(f"    {title}: {cost[name] / 1e9:.3f}, share {share:.3f}")
-        share = max(cost["refined"] / cost[name] for name in ("convolved", "perceptron"))
+            print(f"    {title}: {cost[name] / 1e9:.3f}, share {share_of(cost, name):.3f}")
+        share = max(share_of(cost, name) for name in ("convolved", "perceptron"))
         bars = {
             f"gain of {GAIN_BAR} or more": one["gain"] >= GAIN_BAR,
             f"shares of the first two of {COST_BAR} or less": share <= COST_BAR,
@@ -241,10 +249,7 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help=f"the folder {HEADNECK}")
     parser.add_argument("--out", type=Path, help="folder of the run, resumed where there is one")
     parser.add_argument("--picture", type=Path, help="draw the first case there (.png or .svg)")
-    asked = parser.parse_args(words)
-    if asked.head == RegionMask.head and asked.set != "lobed":
-        parser.error(f"{asked.head} separates lesions, and --set {asked.set} is of organs")
-    return asked
+    return parser.parse_args(words)
 
 
 def main(words: Sequence[str] | None = None) -> int:

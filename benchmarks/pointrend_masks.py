@@ -54,6 +54,8 @@ class CoarseMask(ABC):
     head: ClassVar[str]
     network: ClassVar[Mapping[str, Any]]
     """The head's arguments in a recipe."""
+    lesions_alone: ClassVar[bool] = False
+    """Whether the head learns no organs."""
     title: ClassVar[str]
     full: ClassVar[Mapping[str, str]]
     """What full resolution is, by the name of its cost; the first two are judged."""
@@ -153,6 +155,7 @@ class RegionMask(CoarseMask):
 
     head = "pointrend"
     network: ClassVar[Mapping[str, Any]] = {"mask_size": CELLS}
+    lesions_alone = True
     title = f"boxes of {CELLS}³ cells"
     full: ClassVar[Mapping[str, str]] = {
         "convolved": "the mask branch at every voxel of a region",

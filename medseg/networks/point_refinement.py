@@ -124,6 +124,8 @@ class VolumeRefinement(nn.Module):
     """Points of a window to learn at, and how many they are chosen from."""
     most = 65536
     """So many points at most are predicted in each doubling."""
+    limit = 4.0
+    """Points are predicted where the logits are less certain."""
 
     def __init__(self, in_channels: int, features: int, logits: int, width: int = 64) -> None:
         super().__init__()
@@ -165,7 +167,16 @@ class VolumeRefinement(nn.Module):
             def predict(points: Tensor, seen: tuple[Tensor, Tensor, Tensor] = seen) -> Tensor:
                 return self._predicted(seen, points[None])[0]
 
-            fine.append(subdivided(coarse[n], (z, y, x), predict, uncertainty, most=self.most))
+            fine.append(
+                subdivided(
+                    coarse[n],
+                    (z, y, x),
+                    predict,
+                    uncertainty,
+                    limit=self.limit,
+                    most=self.most,
+                )
+            )
         return torch.stack(fine)
 
     def _predicted(self, seen: tuple[Tensor, Tensor, Tensor], place: Tensor) -> Tensor:

@@ -199,6 +199,9 @@ def test_recipes_part_seeds_and_patients(load: Load) -> None:
     assert headneck.data.validation == ("han_001", "han_006")
     assert headneck.data.exclude == ("han_100",)
     assert headneck.augmentation.flip is None
+    assert {one.kind for one in headneck.model.classes} == {"organ"}
+    boxes = recipe_of("headneck", masks(load).RegionMask(), [], IDS, 1000)
+    assert {one.kind for one in boxes.model.classes} == {"lesion"}
     for one in (lobed, headneck):
         assert one.model.head.network == {"refine": "pointrend", "coarse_stride": 4}
         assert recipe_of("lobed", window, [], [], 1).training.warmup_steps == 0
@@ -221,13 +224,6 @@ def test_only_patients_with_all_three_organs_are_taken(load: Load, tmp_path: Pat
     assert [item.id for item in kept] == [3, 4, 7]
     assert [item.voxel_count for item in kept] == [4, 4, 4]
     assert (root / "images").resolve() == source / "images"
-
-
-def test_organs_are_no_lesions_of_a_box_head(load: Load, capsys) -> None:
-    words = ["--set", "headneck", "--head", "pointrend", "--minutes", "1"]
-    with pytest.raises(SystemExit):
-        load("pointrend").arguments_of(words)
-    assert "separates lesions" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("head", ["center_offset", "pointrend"])
