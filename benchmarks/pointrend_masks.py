@@ -191,10 +191,10 @@ class RegionMask(CoarseMask):
             fine = refined(seen, covered, masks, channel)
             low, high = covered.boxes[0, :3], covered.boxes[0, 3:]
             spent.voxels += round(float((high - low).prod()))
-            size = masks.shape[-1]
-            while size < fine.shape[-1]:
-                size *= 2
-                spent.doubled += size**3
+            shape = tuple(masks.shape[2:])
+            while shape != tuple(fine.shape):
+                shape = tuple(min(2 * n, end) for n, end in zip(shape, fine.shape, strict=True))
+                spent.doubled += math.prod(shape)
             return fine
 
         handles = [

@@ -119,13 +119,13 @@ def test_regions_count_their_voxels_and_points_and_lose_them_without(load: Load)
         for n in range(2):
             stage.one_mask(Seen(image, features), covered.row(n), coarse[n : n + 1], 0)
     assert spent.voxels == 12 * 20 * 16 + 28 * 20 * 28
-    # A fresh network is unsure everywhere; the longest sides are 20 and 28: up to 28 cells each.
-    assert spent.points == 2 * (14**3 + region.most)
-    assert spent.doubled == 2 * (14**3 + 28**3)
+    # A fresh network is unsure everywhere; cells double up to the voxels of each axis.
+    doubled = 12 * 14 * 14 + 12 * 20 * 16 + 14**3 + 28 * 20 * 28
+    assert spent.points == spent.doubled == doubled
     region.limit(network, 100)
     with region.counting(network, spent), torch.inference_mode():
         stage.one_mask(Seen(image, features), covered.row(0), coarse[:1], 0)
-    assert spent.points == 2 * (14**3 + region.most) + 200
+    assert spent.points == doubled + 200
     assert "one_mask" not in vars(stage)
 
 

@@ -31,9 +31,9 @@ def window_mask(
 def pasted(mask: Tensor, box: Tensor, shape: Sequence[int]) -> tuple[list[int], Tensor]:
     """A region's logits at the voxels whose middles it covers, trilinear, and their first index.
 
-    Shapes: mask (S, S, S); box (6,) z0 y0 x0 z1 y1 x1 in voxels; `shape` that of the window, beyond
-    which nothing is given -> (dz, dy, dx), which may be empty. The outermost logits hold up to the
-    region's faces.
+    Shapes: mask (Z, Y, X) cells; box (6,) z0 y0 x0 z1 y1 x1 in voxels; `shape` that of the window,
+    beyond which nothing is given -> (dz, dy, dx), which may be empty. The outermost logits hold up
+    to the region's faces.
     """
     ends = box.tolist()
     corner, values = [], mask.float()

@@ -47,6 +47,8 @@ class RegionStage(nn.Module):
     stride = 2
     most = 16384
     """So many points of a mask at most are predicted in each doubling."""
+    limit = 4.0
+    """Points are predicted where the logit is less certain."""
 
     def __init__(
         self, image_channels: int, width: int, lesions: int, *, mask_size: int, points: bool
@@ -98,26 +100,26 @@ class RegionStage(nn.Module):
         return place, self._at(self.points, seen, covered, masks, place)
 
     def one_mask(self, seen: Seen, covered: Regions, masks: Tensor, channel: int) -> Tensor:
-        """A region's mask (S, S, S) of one class from its masks (1, lesions, S, S, S).
+        """A region's mask of one class from its masks (1, lesions, S, S, S).
 
-        Points double it until its cells are voxels or less.
+        It has as many cells, or with points as many as the region has voxels along each axis where
+        these are more.
         """
         refine = self.points
         if refine is None:
             return masks[0, channel]
-        longest = float((covered.boxes[0, 3:] - covered.boxes[0, :3]).max())
-        size = masks.shape[-1]
-        while size < longest:
-            size *= 2
+        lengths = (covered.boxes[0, 3:] - covered.boxes[0, :3]).ceil().int().tolist()
+        depth, height, width = (max(masks.shape[-1], length) for length in lengths)
 
         def predict(points: Tensor) -> Tensor:
             return self._at(refine, seen, covered, masks, points[None])[0, :, channel, None]
 
         fine = subdivided(
             masks[0, channel][None],
-            (size, size, size),
+            (depth, height, width),
             predict,
             lambda logits: mask_uncertainty(logits[0]),
+            limit=self.limit,
             most=self.most,
         )
         return fine[0]
