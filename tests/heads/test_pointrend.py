@@ -15,6 +15,7 @@ from medseg.heads.center_offset.loss import center_offset_loss
 from medseg.heads.mask_rcnn.regions import Regions, Seen
 from medseg.models import build
 from medseg.networks.point_refinement import VolumeRefinement, interpolated, mask_uncertainty
+from medseg.networks.roi_align import grown
 from medseg.networks.point_sampling import window_generator
 
 LENGTH = 32
@@ -81,15 +82,35 @@ def test_a_region_mask_is_doubled_until_its_cells_are_voxels() -> None:
     stage.points = Brightness()
     image = bright_ball(11.3)
     seen = Seen(image, torch.zeros(1, 8, 16, 16, 16)).ready()
-    covered = Regions(torch.tensor([0]), torch.tensor([[3.0, 3, 3, 29, 29, 29]]))
-    coarse = nn.functional.interpolate(image[:, :, 3:29, 3:29, 3:29], size=(7, 7, 7), mode="area")
+    low, lengths = np.array([3.0, 3.0, 13.5]), np.array([26.0, 26.0, 5.2])
+    box = torch.tensor([[*low, *(low + lengths)]], dtype=torch.float32)
+    covered = Regions(torch.tensor([0]), box)
+    cut = image[:, :, 3:29, 3:29, 13:19]
+    coarse = nn.functional.interpolate(cut, size=(7, 7, 7), mode="area")
     with torch.inference_mode():
         mask = stage.one_mask(seen, covered, coarse.expand(-1, 2, -1, -1, -1) / 4, 1)
-    assert mask.shape == (28, 28, 28)
-    middles = (np.arange(28) + 0.5) / 28 * 26 + 3 - 0.5
-    from_middle = np.stack(np.meshgrid(middles, middles, middles)) - (LENGTH - 1) / 2
+    # Along x the coarse mask is finer than voxels already.
+    assert mask.shape == (26, 26, 7)
+    middles = [
+        (np.arange(cells) + 0.5) / cells * length + first - 0.5
+        for cells, length, first in zip(mask.shape, lengths, low, strict=True)
+    ]
+    from_middle = np.stack(np.meshgrid(*middles, indexing="ij")) - (LENGTH - 1) / 2
     inside = torch.from_numpy((from_middle**2).sum(axis=0) < 11.3**2)
     assert float(((mask > 0) == inside).float().mean()) > 0.97
+
+
+def test_a_refined_mask_covers_whole_voxels_around_its_box_and_a_coarse_one_does_not() -> None:
+    stage = untrained(small_card("pointrend")).head.regions
+    boxes = torch.tensor([[2.2, 4.0, 6.5, 12.2, 14.0, 16.5]])
+    covered = stage.covered(boxes)
+    assert torch.equal(covered, covered.round())
+    assert (covered[:, :3] <= boxes[:, :3]).all() and (covered[:, 3:] >= boxes[:, 3:]).all()
+    assert (stage.covered(boxes + 100) - covered == 100).all()
+    stage.points = None
+    coarse = stage.covered(boxes)
+    assert torch.equal(coarse, grown(boxes))
+    assert ((coarse - covered).abs() < 1).all()
 
 
 @pytest.mark.parametrize("classes", [LESIONS, ORGANS, [ORGANS[0], LESIONS[1]]])

@@ -237,7 +237,7 @@ class MaskRCNNNetwork(nn.Module):
         row = torch.nonzero(scores > self.score_floor)[:, 0]
         boxes = clipped_boxes(boxes[row], shape)
         kept = self._apart(window[row], boxes, scores[row], channel[row])
-        row, covered = row[kept], Regions(window[row[kept]], grown(boxes[kept]))
+        row, covered = row[kept], Regions(window[row[kept]], self.regions.covered(boxes[kept]))
         masks = self._found_masks(seen, covered, channel[row])
         held = [n for n, one in enumerate(masks) if one is not None]
         corners = [one[0] for one in masks if one is not None]

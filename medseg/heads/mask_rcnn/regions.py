@@ -66,6 +66,16 @@ class RegionStage(nn.Module):
         logits, better = self.box(cut, regions.boxes)
         return logits, better
 
+    def covered(self, boxes: Tensor) -> Tensor:
+        """Where the masks of found boxes (R, 6) lie: around them.
+
+        With points these are whole voxels, so that a cell of a refined mask is one.
+        """
+        around = grown(boxes)
+        if self.points is None:
+            return around
+        return torch.cat([around[:, :3].floor(), around[:, 3:].ceil()], dim=1)
+
     def masks(self, seen: Seen, covered: Regions) -> Tensor:
         """Logits (R, lesions, S, S, S) in the boxes that the masks cover."""
         cut = roi_align(seen.features, self.stride, covered.window, covered.boxes, self.mask_size)
