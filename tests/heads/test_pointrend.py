@@ -15,8 +15,8 @@ from medseg.heads.center_offset.loss import center_offset_loss
 from medseg.heads.mask_rcnn.regions import Regions, Seen
 from medseg.models import build
 from medseg.networks.point_refinement import VolumeRefinement, interpolated, mask_uncertainty
-from medseg.networks.roi_align import grown
 from medseg.networks.point_sampling import window_generator
+from medseg.networks.roi_align import grown
 
 LENGTH = 32
 
