@@ -74,7 +74,7 @@ def main() -> int:
     if not {FAST, SLOW} <= seconds.keys():
         return 0
     share = statistics.median(seconds[FAST]) / statistics.median(seconds[SLOW])
-    print(f"{FAST} takes {share:.2f} of {SLOW}: {verdict(share, BAR, at_least=False)}")
+    print(f"{FAST} takes {share:.3f} of {SLOW}: {verdict(share, BAR, at_least=False)}")
     return 0 if share <= BAR else 1
 
 

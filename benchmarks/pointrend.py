@@ -1,7 +1,7 @@
 """What points are worth: fine outlines from a coarse mask, beside that mask and full resolution.
 
     python benchmarks/pointrend.py --set lobed|headneck --minutes M
-        [--head center_offset|pointrend] [--most N...] [--cases K]
+        [--head center_offset|pointrend] [--most N...] [--limit L] [--cases K]
         [--data FOLDER] [--out FOLDER] [--picture FILE]
 
 Lobed lesions in windows of 96³ voxels, or the parotids and mandible of `headneck_organs_ct`, are
@@ -9,7 +9,8 @@ learned by `center_offset` with `refine = "pointrend"`, from a mask of the windo
 `pointrend`, which takes organs for lesions, from masks of 7³ cells in boxes. Recipes are in
 `pointrend/`. Minutes are planned and kept as `heads.py` does. Then unseen seeds, or patients whose
 number divides by five, are segmented twice as a user would: with points, at most `--most` of them
-in each doubling of a mask, and by the same network's coarse logits interpolated.
+in each doubling of a mask and where its logit lies within ± `--limit`, and by the same network's
+coarse logits interpolated.
 
 Bars: surface Dice at one voxel at least 0.03 above the coarse mask's, mean over cases of the mean
 over classes, at no more than half the multiplications of full resolution, counted without backbone
@@ -122,22 +123,30 @@ def of_case(loaded: LoadedCase, found: Callable[[str], NDArray[np.bool_]]) -> fl
 
 
 def figures(
-    model: Model, mask: CoarseMask, cases: Sequence[LoadedCase], most: Sequence[int]
+    model: Model,
+    mask: CoarseMask,
+    cases: Sequence[LoadedCase],
+    most: Sequence[int],
+    limit: float | None,
 ) -> list[dict[str, Any]]:
-    """A row for each limit of points: surface Dice, gain over the coarse mask, and cost."""
+    """A row for each number of points: surface Dice, gain over the coarse mask, and cost."""
     network, coarse_model = model.network, mask.coarse_of(model)
+    refinement = mask.refinement(network)
+    usual = refinement.most, refinement.limit
+    refinement.limit = refinement.limit if limit is None else limit
     kept = [of_case(one, partial(mask.kept, one.truth)) for one in cases]
     coarse = [surface(coarse_model, one) for one in cases]
     rows = []
-    for limit in most:
-        mask.limit(network, limit)
+    for count in most:
+        refinement.most = count
         spent = Spent()
         with mask.counting(network, spent):
             refined = [surface(model, one) for one in cases]
         gains = [a - b for a, b in zip(refined, coarse, strict=True)]
         rows.append(
             {
-                "most": limit,
+                "most": count,
+                "limit": refinement.limit,
                 "kept": statistics.fmean(kept),
                 "coarse": statistics.fmean(coarse),
                 "surface_dice": statistics.fmean(refined),
@@ -148,7 +157,7 @@ def figures(
                 "cost": mask.costs(network, len(model.card.channels), spent),
             }
         )
-    mask.limit(network, mask.most)
+    refinement.most, refinement.limit = usual
     return rows
 
 
@@ -200,7 +209,8 @@ def print_rows(row: dict[str, Any]) -> None:
     print(f"  (exact masks kept by {mask.title}: {row['rows'][0]['kept']:.4f})")
     for one in row["rows"]:
         cost = one["cost"]
-        print(f"points, at most {one['most']} in a doubling: {one['surface_dice']:.4f}")
+        print(f"points within ±{one['limit']:g}, at most {one['most']} in a doubling:")
+        print(f"  surface Dice {one['surface_dice']:.4f}")
         print(f"  gain {one['gain']:+.4f}, standard error {one['gain_error']:.4f}")
         print(f"  {one['points']:.0f} points in a window of {one['voxels']:.0f} voxels")
         print(f"  G multiplications a window: {cost['refined'] / 1e9:.3f}; at full resolution")
@@ -245,6 +255,7 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--head", choices=sorted(MASKS), default=WindowMask.head)
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--most", type=int, nargs="+", metavar="N", help="default: the head's")
+    parser.add_argument("--limit", type=float, metavar="L", help="default: the head's")
     parser.add_argument("--cases", type=int, default=40, help="at most so many are tested")
     parser.add_argument("--data", type=Path, help=f"the folder {HEADNECK}")
     parser.add_argument("--out", type=Path, help="folder of the run, resumed where there is one")
@@ -268,7 +279,7 @@ def main(words: Sequence[str] | None = None) -> int:
         "set": asked.set,
         "head": mask.head,
         "cases": len(loaded),
-        "rows": figures(model, mask, loaded, asked.most or [mask.most]),
+        "rows": figures(model, mask, loaded, asked.most or [mask.most], asked.limit),
         "training_minutes": progress.minutes,
         "steps": progress.step,
         "planned_steps": plan["steps"],

@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -67,15 +67,15 @@ class CoarseMask(ABC):
         """The model without its points."""
 
     @abstractmethod
-    def limit(self, network: InstanceNetwork, most: int) -> None:
-        """Let a network predict at most so many points in each doubling."""
+    def refinement(self, network: InstanceNetwork) -> VolumeRefinement | RegionStage:
+        """The part of a network that has the points, with its `most` and `limit`."""
 
     @abstractmethod
     def kept(self, truth: Instances, name: str) -> NDArray[np.bool_]:
         """What the grid keeps of a class's exact shapes (Z, Y, X)."""
 
     @abstractmethod
-    def counting(self, network: InstanceNetwork, spent: Spent) -> Any:
+    def counting(self, network: InstanceNetwork, spent: Spent) -> AbstractContextManager[None]:
         """A context in which `spent` grows by what the network does."""
 
     @abstractmethod
@@ -104,9 +104,10 @@ class WindowMask(CoarseMask):
         """The same backbone and head, with logits interpolated and left so."""
         return replace(model, network=CoarseNetwork(model.network.backbone, model.network.head))
 
-    def limit(self, network: InstanceNetwork, most: int) -> None:
-        """In each doubling of a window's logits."""
-        network.head.points.most = most
+    def refinement(self, network: InstanceNetwork) -> VolumeRefinement:
+        """Of a window's logits."""
+        points: VolumeRefinement = network.head.points
+        return points
 
     def kept(self, truth: Instances, name: str) -> NDArray[np.bool_]:
         """Shares of cells, interpolated."""
@@ -164,17 +165,24 @@ class RegionMask(CoarseMask):
     most = RegionStage.most
 
     def coarse_of(self, model: Model) -> Model:
-        """The same weights, with masks interpolated into their boxes."""
+        """The same weights, with masks interpolated into their boxes.
+
+        These are not widened to whole voxels: so `pointrend` would be without points.
+        """
         network = copy.deepcopy(model.network)
         network.head.regions.points = None
         return replace(model, network=network)
 
-    def limit(self, network: InstanceNetwork, most: int) -> None:
-        """In each doubling of a region's mask."""
-        network.head.regions.most = most
+    def refinement(self, network: InstanceNetwork) -> RegionStage:
+        """Of the regions' masks."""
+        stage: RegionStage = network.head.regions
+        return stage
 
     def kept(self, truth: Instances, name: str) -> NDArray[np.bool_]:
-        """Values of cells in a tenth more than the exact box, interpolated."""
+        """Values of cells in a tenth more than the exact box, interpolated.
+
+        The network's boxes are found ones, and those of refined masks end with voxels.
+        """
         one_class = truth.filter(lambda item: item.class_name == name)
         return np.logical_or.reduce(roi(one_class, CELLS))
 
@@ -276,7 +284,7 @@ def _a_window(spent: Spent, each: int, convolved: float, logits: int) -> dict[st
     }
 
 
-def _counted(spent: Spent) -> Any:
+def _counted(spent: Spent) -> Callable[..., None]:
     def predicted(_part: nn.Module, _seen: Any, logits: Tensor) -> None:
         spent.points += logits[..., 0].numel()
 

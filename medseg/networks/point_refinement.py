@@ -125,7 +125,7 @@ class VolumeRefinement(nn.Module):
     most = 65536
     """So many points at most are predicted in each doubling."""
     limit = 4.0
-    """Points are predicted where the logits are less certain."""
+    """Points are predicted where the least certain of the logits lies within ± this."""
 
     def __init__(self, in_channels: int, features: int, logits: int, width: int = 64) -> None:
         super().__init__()

@@ -122,7 +122,7 @@ def test_regions_count_their_voxels_and_points_and_lose_them_without(load: Load)
     # A fresh network is unsure everywhere; cells double up to the voxels of each axis.
     doubled = 12 * 14 * 14 + 12 * 20 * 16 + 14**3 + 28 * 20 * 28
     assert spent.points == spent.doubled == doubled
-    region.limit(network, 100)
+    region.refinement(network).most = 100
     with region.counting(network, spent), torch.inference_mode():
         stage.one_mask(Seen(image, features), covered.row(0), coarse[:1], 0)
     assert spent.points == doubled + 200
@@ -155,6 +155,10 @@ def test_the_coarse_model_has_the_same_weights_and_no_points(load: Load) -> None
         torch.equal(one, model.network.state_dict()[name])
         for name, one in coarse.state_dict().items()
     )
+    stage, cells = coarse.head.regions, torch.randn(1, 1, 7, 7, 7)
+    seen = Seen(torch.randn(1, 1, 16, 16, 16), torch.randn(1, 32, 8, 8, 8))
+    covered = Regions(torch.tensor([0]), torch.tensor([[1.0, 1, 1, 15, 15, 15]]))
+    assert torch.equal(stage.one_mask(seen, covered, cells, 0), cells[0, 0])
 
 
 def test_seven_cells_a_side_keep_a_block_to_a_voxel_and_no_comb(load: Load) -> None:
@@ -237,7 +241,7 @@ def test_a_tiny_run_prints_its_figures_and_draws(
     monkeypatch.setattr(pointrend, "RECIPES", tmp_path)
     out = tmp_path / "run"
     words = ["--set", "lobed", "--minutes", "0.02", "--cases", "2", "--most", "64", "512"]
-    words += ["--head", head]
+    words += ["--head", head, "--limit", "1e9"]
     words += ["--out", str(out), "--picture", str(tmp_path / "one.png")]
     assert pointrend.main(words) == 0
     printed = capsys.readouterr().out
@@ -245,6 +249,9 @@ def test_a_tiny_run_prints_its_figures_and_draws(
     assert [row["most"] for row in rows] == [64, 512]
     if head == "center_offset":  # two doublings of the one mask
         assert all(row["points"] <= 2 * row["most"] for row in rows)
+    assert [row["limit"] for row in rows] == [1e9, 1e9]
+    # Fewer are predicted where fewer may be, and where anything was found, some are.
+    assert rows[0]["points"] < rows[1]["points"]
     assert rows[0]["coarse"] == rows[1]["coarse"]
     assert printed.count("gain of 0.03 or more: ") == 2
     assert printed.count("shares of the first two of 0.5 or less: met") == 2

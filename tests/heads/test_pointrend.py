@@ -65,7 +65,7 @@ def test_points_without_a_correction_are_the_interpolated_logits() -> None:
     image, features = torch.zeros(2, 1, 16, 24, 16), torch.zeros(2, 4, 8, 12, 8)
     fine = volume.everywhere(image, features, coarse, lambda x: mask_uncertainty(x).amax(dim=0))
     direct = interpolated(coarse, (16, 24, 16))
-    sure = direct.abs().amin(dim=1) > 2
+    sure = direct.abs().amin(dim=1) > volume.limit
     assert torch.allclose(fine.movedim(1, -1)[~sure], direct.movedim(1, -1)[~sure], atol=1e-5)
     points = volume.learned(image, features, coarse, lambda x: mask_uncertainty(x).amax(dim=0))
     assert points.places.shape == (2, 2048, 3) and points.logits.shape == (2, 2048, 2)
@@ -74,6 +74,26 @@ def test_points_without_a_correction_are_the_interpolated_logits() -> None:
     )
     # Both images are empty, so both windows draw the same points.
     assert torch.allclose(alone.logits[0], points.logits[1], atol=0.5)
+
+
+@pytest.mark.parametrize("logit", [3.0, 5.0, -3.0, -5.0])
+def test_points_predict_what_is_uncertain_up_to_four(logit: float) -> None:
+    dark = torch.full((1, 1, 16, 16, 16), -8.0)
+    coarse = torch.full((1, 1, 4, 4, 4), logit)
+    wanted = -8.0 if abs(logit) < 4 else logit
+    volume = VolumeRefinement(1, 4, 1)
+    volume.refine = Brightness()  # type: ignore[assignment]
+    fine = volume.everywhere(
+        dark, torch.zeros(1, 4, 8, 8, 8), coarse, lambda logits: mask_uncertainty(logits[0])
+    )
+    assert torch.allclose(fine, torch.full((1, 1, 16, 16, 16), wanted), atol=1e-5)
+    stage = untrained(small_card("pointrend")).eval().head.regions
+    stage.points = Brightness()
+    seen = Seen(dark, torch.zeros(1, 8, 8, 8, 8)).ready()
+    covered = Regions(torch.tensor([0]), torch.tensor([[0.0, 0, 0, 16, 16, 16]]))
+    with torch.inference_mode():
+        mask = stage.one_mask(seen, covered, torch.full((1, 2, 7, 7, 7), logit), 1)
+    assert torch.allclose(mask, torch.full((16, 16, 16), wanted), atol=1e-5)
 
 
 def test_a_region_mask_is_doubled_until_its_cells_are_voxels() -> None:

@@ -158,7 +158,8 @@ class MaskRCNNNetwork(nn.Module):
         class_logits, boxes = self.regions.classified(seen, regions)
         row = self._mask_rows(regions.window, target)
         channel, truth = _objects_of(objects, regions.window[row], target[row])
-        # Masks are learned on what the box branch gives, as they are found later.
+        # Masks are learned on what the box branch gives, as they are found later; only found ones
+        # are widened to whole voxels.
         better = clipped_boxes(boxes[row].detach(), image.shape[2:])
         close = pair_iou(better, truth) > POSITIVE_IOU
         boxes_seen = grown(torch.where(close[:, None], better, regions.boxes[row]))

@@ -48,7 +48,7 @@ class RegionStage(nn.Module):
     most = 16384
     """So many points of a mask at most are predicted in each doubling."""
     limit = 4.0
-    """Points are predicted where the logit is less certain."""
+    """Points are predicted where a logit lies within ± this."""
 
     def __init__(
         self, image_channels: int, width: int, lesions: int, *, mask_size: int, points: bool
@@ -110,10 +110,10 @@ class RegionStage(nn.Module):
         return place, self._at(self.points, seen, covered, masks, place)
 
     def one_mask(self, seen: Seen, covered: Regions, masks: Tensor, channel: int) -> Tensor:
-        """A region's mask of one class from its masks (1, lesions, S, S, S).
+        """A region's mask (Z, Y, X) of one class from its masks (1, lesions, S, S, S).
 
-        It has as many cells, or with points as many as the region has voxels along each axis where
-        these are more.
+        Without points it has S cells along each axis; with points as many as the region has
+        voxels there, and at least S. So points change nothing in a region of S voxels or less.
         """
         refine = self.points
         if refine is None:
