@@ -1,11 +1,12 @@
-"""The tables of `headneck-organs-ct`: surfaces of each organ, sides, and one object an organ.
+"""The tables of `headneck-organs-ct`: surfaces, sides, one object an organ, what it learned from.
 
     python benchmarks/model_headneck.py [--data FOLDER] [--packages FOLDER]
 
 `--data` holds `headneck_organs_ct`. The shipped package is judged, or `headneck-organs-ct` in the
 folder of `--packages`, on the recipe's held-out patients. An organ counts in the cases where
 somebody drew it. A side is swapped where what was found as one parotid shares more voxels with the
-other's contour.
+other's contour. The last table is of patients that the weights learned from: contours that those
+do not reach there tell how far they agree with one another.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from checking import SHARED, present
 
 import medseg
+from medseg.evaluation.overlap import class_dice, volume_error
 from medseg.evaluation.surface import average_symmetric_mm, hausdorff_mm, surface_distances
 from medseg.models.packages import RECIPE, package_folder
 from medseg.training.datasets import LoadedCase, list_cases, load_case, split_cases
@@ -32,18 +34,24 @@ Pair = tuple[Instances, Instances]
 
 MODEL, FOLDER = "headneck-organs-ct", "headneck_organs_ct"
 SIDES = ("parotid_right", "parotid_left")
+EVERY = 3
+"""Of the patients that were learned from, every so manyth is segmented."""
 
 
 def tables(data: Path, packages: Path | None) -> dict[str, list[Row]]:
     """All tables by title; `packages` holds `headneck-organs-ct`, None is the shipped one."""
     package = package_folder(MODEL) if packages is None else packages / MODEL
     model, recipe = medseg.load_model(str(package)), read_recipe(package_folder(MODEL) / RECIPE)
-    cases = split_cases(recipe.data, list_cases(recipe, data / FOLDER)).held_out
-    pairs = [found_and_true(load_case(case, recipe), model) for case in cases]
+    split = split_cases(recipe.data, list_cases(recipe, data / FOLDER))
+    pairs, learned = (
+        [found_and_true(load_case(case, recipe), model) for case in cases]
+        for cases in (split.held_out, split.training[::EVERY])
+    )
     names = [one.name for one in model.card.classes]
     return {
         "surfaces": [surface_row(name, pairs) for name in names],
         "sides and objects": objects_rows(names, pairs),
+        "patients that it learned from": [overlap_row(name, learned) for name in names],
     }
 
 
@@ -61,6 +69,18 @@ def mask_of(instances: Instances, name: str) -> np.ndarray | None:
     for item in items:
         whole[item.box] |= item.mask
     return whole
+
+
+def overlap_row(name: str, pairs: Sequence[Pair]) -> Row:
+    """Dice and volume error of an organ over the cases where it was drawn."""
+    drawn = [pair for pair in pairs if mask_of(pair[1], name) is not None]
+    errors = [volume_error(*pair)[name] for pair in drawn]
+    return {
+        "organ": name,
+        "drawn": len(drawn),
+        "mean Dice": statistics.fmean(class_dice(*pair)[name] for pair in drawn) if drawn else None,
+        "median volume error": statistics.median(errors) if errors else None,
+    }
 
 
 def surface_row(name: str, pairs: Sequence[Pair]) -> Row:

@@ -47,6 +47,14 @@ def test_an_organ_counts_where_it_was_drawn(headneck: ModuleType) -> None:
     assert (row["drawn"], row["missed"], row["mean distance mm"]) == (2, 1, 0.0)
 
 
+def test_overlap_is_of_the_cases_where_an_organ_was_drawn(headneck: ModuleType) -> None:
+    both, one = glands(parotid_right=1, parotid_left=14), glands(parotid_right=3)
+    row = headneck.overlap_row("parotid_right", [(both, one), (one, one)])
+    assert (row["drawn"], row["mean Dice"], row["median volume error"]) == (2, 0.75, 0.0)
+    row = headneck.overlap_row("parotid_left", [(both, one)])
+    assert (row["drawn"], row["mean Dice"], row["median volume error"]) == (0, None, None)
+
+
 def test_a_gland_moved_by_a_voxel_is_that_far_away(headneck: ModuleType) -> None:
     row = headneck.surface_row(
         "parotid_right", [(glands(parotid_right=2), glands(parotid_right=1))]
