@@ -5,8 +5,8 @@
 `--data` holds `headneck_organs_ct`. The shipped package is judged, or `headneck-organs-ct` in the
 folder of `--packages`, on the recipe's held-out patients. An organ counts in the cases where
 somebody drew it. A side is swapped where what was found as one parotid shares more voxels with the
-other's contour. The last table is of patients that the weights learned from: contours that those
-do not reach there tell how far they agree with one another.
+other's contour. The last table is of patients that the weights learned from: those of new patients
+can hardly be outlined better.
 """
 
 from __future__ import annotations

@@ -259,7 +259,11 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=40, help="at most so many are tested")
     parser.add_argument("--data", type=Path, help=f"the folder {HEADNECK}")
     parser.add_argument("--out", type=Path, help="folder of the run, resumed where there is one")
-    parser.add_argument("--picture", type=Path, help="draw the first case there (.png or .svg)")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        help="draw the first case there, with the points that a user gets (.png or .svg)",
+    )
     return parser.parse_args(words)
 
 

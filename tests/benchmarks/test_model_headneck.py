@@ -53,6 +53,11 @@ def test_overlap_is_of_the_cases_where_an_organ_was_drawn(headneck: ModuleType) 
     assert (row["drawn"], row["mean Dice"], row["median volume error"]) == (2, 0.75, 0.0)
     row = headneck.overlap_row("parotid_left", [(both, one)])
     assert (row["drawn"], row["mean Dice"], row["median volume error"]) == (0, None, None)
+    row = headneck.overlap_row("parotid_left", [(one, both), (both, both), (both, both)])
+    assert (row["drawn"], row["mean Dice"]) == (3, pytest.approx(2 / 3))
+    assert row["median volume error"] == 0.0
+    row = headneck.overlap_row("parotid_left", [(one, both)])
+    assert (row["drawn"], row["mean Dice"], row["median volume error"]) == (1, 0.0, -1.0)
 
 
 def test_a_gland_moved_by_a_voxel_is_that_far_away(headneck: ModuleType) -> None:
